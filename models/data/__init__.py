@@ -1,0 +1,1 @@
+"""Data as integers: images with labels, held as tensors."""

@@ -1,0 +1,128 @@
+"""MNIST and its kin, as integers.
+
+A data set is two tensors: pixels uint8 `(N, 1, 28, 28)` and labels int64 `(N,)`. Nothing is scaled or cropped on the way:
+the models give mass to exactly these integers. Validation is the last 5,000 of the training images; the test images are
+touched by final scores alone. scikit-learn's `digits` needs no file and is always there.
+
+    python -m models.data.images mnist fashion        # fetch them into PLAYGROUND_DATA (default: data/)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.data.prepare import bounding_box, centre_by_mass, scale_longer_side, to_bytes
+
+VALIDATION = 5_000  # the last of the training images
+SPLITS = ("train", "validation", "test")
+_TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST"}
+NAMES = (*_TORCHVISION, "digits")
+TITLES = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "digits": "digits (scikit-learn)"}
+_DIGITS = tuple("0123456789")
+CLASSES = {
+    "mnist": _DIGITS,
+    "fashion": (
+        "T-shirt",
+        "trousers",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+    "digits": _DIGITS,
+}
+
+
+class DataMissing(FileNotFoundError):
+    """A data set is not where it was looked for. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Integer images of one split."""
+
+    name: str
+    split: str
+    pixels: Tensor  # uint8 (N, 1, 28, 28)
+    labels: Tensor  # int64 (N,)
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+def folder(root: str | Path | None = None) -> Path:
+    """Where data sets lie: `root`, else PLAYGROUND_DATA, else data/ beside this package."""
+    return Path(root or os.environ.get("PLAYGROUND_DATA") or Path(__file__).parents[2] / "data")
+
+
+def load(name: str, split: str, root: str | Path | None = None, *, download: bool = False) -> Images:
+    """The images of `split` ("train", "validation" or "test"). Raises DataMissing, or ValueError for an unknown name."""
+    if name not in NAMES:
+        raise ValueError(f"Data set {name!r} is not one of {', '.join(NAMES)}.")
+    if split not in SPLITS:
+        raise ValueError(f"Split {split!r} is not one of {', '.join(SPLITS)}.")
+    if name == "digits":
+        return _digits(split)
+    pixels, labels = _read(name, split != "test", folder(root), download)
+    if split == "train":
+        pixels, labels = pixels[:-VALIDATION], labels[:-VALIDATION]
+    elif split == "validation":
+        pixels, labels = pixels[-VALIDATION:], labels[-VALIDATION:]
+    return Images(name, split, pixels.clone(), labels.clone(), CLASSES[name])
+
+
+def _read(name: str, train: bool, root: Path, download: bool) -> tuple[Tensor, Tensor]:
+    from torchvision import datasets  # takes over a second to import: only where it is used
+
+    kind = getattr(datasets, _TORCHVISION[name])
+    try:
+        data = kind(root, train=train, download=download)
+    except RuntimeError as error:
+        if download:
+            raise DataMissing(
+                f"{TITLES[name]} could not be fetched into {root} ({error}). "
+                f"Put its files into {root / _TORCHVISION[name] / 'raw'}, or set PLAYGROUND_DATA to the folder that has them."
+            ) from error
+        raise DataMissing(
+            f"{TITLES[name]} is not in {root}. Fetch it with `python -m models.data.images {name}`, "
+            "or set PLAYGROUND_DATA to the folder that has it."
+        ) from error
+    return data.data[:, None], data.targets.long()
+
+
+def _digits(split: str) -> Images:
+    """scikit-learn's 8 × 8 digits (1,797, 17 levels), brought into MNIST's form. The last 297 are the test images."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    place = {"train": slice(0, 1_200), "validation": slice(1_200, 1_500), "test": slice(1_500, None)}[split]
+    small = torch.from_numpy(bunch.images[place]) / 16
+    pixels = torch.stack([to_bytes(centre_by_mass(scale_longer_side(bounding_box(image), 20))) for image in small])
+    return Images("digits", split, pixels[:, None], torch.from_numpy(bunch.target[place]).long(), CLASSES["digits"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fetch data sets, with progress.")
+    parser.add_argument("names", nargs="+", choices=tuple(_TORCHVISION))
+    parser.add_argument("--data", default=None, help="the folder (default: PLAYGROUND_DATA, else data/)")
+    options = parser.parse_args()
+    for name in options.names:
+        try:
+            print(f"{TITLES[name]}: {len(load(name, 'test', options.data, download=True))} test images in {folder(options.data)}")
+        except DataMissing as missing:
+            raise SystemExit(str(missing)) from missing
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The exact settings behind every checkpoint.
+
+A recipe names the model, the data, the objective and the optimiser. `python -m models.train NAME` follows it; the same recipe
+on the same machine gives the same weights. Adding a checkpoint is adding a recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    kind: str  # which model: the zoo's registry
+    settings: Mapping[str, Any]  # its constructor's
+    data: str
+    steps: int
+    objective: str = "elbo"
+    batch_size: int = 128
+    learning_rate: float = 3e-3  # the peak, after `warmup` steps; then half a cosine down to 0
+    warmup: int = 300
+    seed: int = 0
+    precision: str = "bf16"  # of the networks' arithmetic while training: "no" is float32
+    storage: str = "float16"  # of the weights in the checkpoint; the scores are those of the stored weights
+    elbo_samples: int = 4
+    importance_samples: int = 500
+    importance_images: int = 1_000  # the first of the test images
+
+
+def _vae(data: str, latent: int, steps: int) -> Recipe:
+    return Recipe(f"vae-{data}-{latent}d", "vae", {"latent": latent}, data, steps)
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        _vae("mnist", 2, 16_000),
+        _vae("mnist", 16, 16_000),
+        _vae("fashion", 2, 16_000),
+        _vae("fashion", 16, 16_000),
+    )
+}

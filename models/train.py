@@ -1,0 +1,188 @@
+"""One loop for every recipe: a generator of steps.
+
+    python -m models.train RECIPE [--data FOLDER] [--out FOLDER] [--device cpu|cuda|auto] [--max-steps N]
+
+Nothing in the loop remembers anything but the weights, the optimiser's moments and the number of the step: the order of the
+images and all noise are functions of the seed and the step (`models.noise`). A run that was interrupted therefore ends, bit for
+bit, where an uninterrupted one does. Device and precision go through Hugging Face accelerate. What a finished run writes is
+`models.publish`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from models.contract import Batch, GenerativeModel, Noise
+from models.data import images
+from models.data.images import Images
+from models.measures.likelihood import bits_per_dim
+from models.objectives import OBJECTIVES
+from models.recipes import RECIPES, Recipe
+from models.zoo import KINDS
+
+SAVE_EVERY = 60.0  # seconds between saved states
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step done. Numbers are means over its batch."""
+
+    number: int  # 1 to the recipe's steps
+    loss: float  # nats an image
+    parts: Mapping[str, float]  # nats an image
+    bits_per_dim: float
+    seconds: float  # spent training so far, earlier sittings included
+
+
+class StateMismatch(RuntimeError):
+    """A saved state belongs to another recipe."""
+
+
+class Run:
+    """A recipe on its way: model, optimiser and the number of steps done."""
+
+    def __init__(self, recipe: Recipe, data: Images, *, device: str = "cpu") -> None:
+        self.recipe, self.data = recipe, data
+        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=recipe.precision)
+        torch.manual_seed(recipe.seed)  # for the initial weights alone
+        model = KINDS[recipe.kind](**recipe.settings).to(memory_format=torch.channels_last)
+        optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+        self.model: GenerativeModel
+        self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
+        self.done, self.seconds = 0, 0.0
+        device_ = self.accelerator.device
+        self._pixels, self._labels = data.pixels.to(device_), data.labels.to(device_)
+
+    def steps(self) -> Iterator[Step]:
+        """The steps from here to the recipe's end. The caller may stop at any of them, save, and go on later."""
+        objective, noise = OBJECTIVES[self.recipe.objective], Noise(self.recipe.seed)
+        self.model.train()
+        order, ordered_epoch = torch.empty(0, dtype=torch.int64), -1
+        per_epoch = max(1, len(self.data) // self.recipe.batch_size)  # the incomplete last batch is left out
+        while self.done < self.recipe.steps:
+            began = time.perf_counter()
+            epoch, place = divmod(self.done, per_epoch)
+            if epoch != ordered_epoch:
+                order, ordered_epoch = noise.at(epoch).permutation(len(self.data), stream="order"), epoch
+            index = order[place * self.recipe.batch_size : (place + 1) * self.recipe.batch_size]
+            for group in self.optimiser.param_groups:
+                group["lr"] = learning_rate(self.recipe, self.done)
+            self.optimiser.zero_grad()
+            with self.accelerator.autocast():
+                loss = objective(self.model, Batch(self._pixels[index], self._labels[index], index), noise.at(self.done))
+            self.accelerator.backward(loss.total)
+            self.optimiser.step()
+            self.done += 1
+            total = float(loss.total.detach())
+            if not math.isfinite(total):
+                raise FloatingPointError(f"The loss of {self.recipe.name} is {total} at step {self.done}.")
+            parts = {name: float(part.detach().mean()) for name, part in loss.parts.items()}
+            bits = float(bits_per_dim(torch.tensor(-total), self.model.spec.dims))
+            self.seconds += time.perf_counter() - began
+            yield Step(self.done, total, parts, bits, self.seconds)
+
+    def save(self, file: Path) -> None:
+        """The whole state as one safetensors file, put in place in one move."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for number, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in slots.items()}
+        about = {"recipe": json.dumps(_identity(self.recipe)), "done": str(self.done), "seconds": str(self.seconds)}
+        partial = file.with_suffix(".partial")
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, metadata=about)
+        partial.replace(file)
+
+    def resume(self, file: Path) -> None:
+        """Goes on from a saved state. Raises StateMismatch if it belongs to another recipe."""
+        from safetensors import safe_open
+
+        with safe_open(file, framework="pt") as opened:
+            about = opened.metadata()
+        if json.loads(about["recipe"]) != _identity(self.recipe):
+            raise StateMismatch(f"{file} holds a run of other settings than {self.recipe.name} has now: remove it to start anew.")
+        tensors = load_file(file)
+        self.model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser."):
+                _, number, slot = name.split(".")
+                state.setdefault(int(number), {})[slot] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.done, self.seconds = int(about["done"]), float(about["seconds"])
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear from 0 over the warm-up, then half a cosine down to 0 at the recipe's last step."""
+    return recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+
+
+def _identity(recipe: Recipe) -> dict[str, object]:
+    """What must agree for a saved state to be this recipe's: everything that shapes the weights."""
+    skipped = ("storage", "elbo_samples", "importance_samples", "importance_images")
+    return {key: value for key, value in asdict(recipe).items() if key not in skipped}
+
+
+def train(
+    recipe: Recipe, *, data: Path | None, out: Path, device: str = "auto", max_steps: int | None = None, quiet: bool = False
+) -> Path:
+    """Follows a recipe to its end (or `max_steps` steps in all), resuming what `out` holds, and writes the checkpoint there."""
+    from models.publish import publish
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    run = Run(recipe, images.load(recipe.data, "train", data, download=True), device=device)
+    out.mkdir(parents=True, exist_ok=True)
+    state = out / "state.safetensors"
+    if state.is_file():
+        run.resume(state)
+    last = min(recipe.steps, max_steps if max_steps is not None else recipe.steps)
+    with tqdm(total=last, initial=min(run.done, last), desc=recipe.name, unit="step", disable=quiet) as bar:
+        saved = time.monotonic()
+        steps = run.steps() if run.done < last else iter(())
+        for step in steps:
+            bar.set_postfix({"loss": f"{step.loss:.1f} nats", "bits/dim": f"{step.bits_per_dim:.3f}"}, refresh=False)
+            bar.update()
+            if time.monotonic() - saved > SAVE_EVERY:
+                run.save(state)
+                saved = time.monotonic()
+            if step.number >= last:
+                break
+    run.save(state)
+    publish(run, out, data_folder=data)
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m models.train", description="Train a checkpoint from its recipe.")
+    parser.add_argument("recipe", choices=sorted(RECIPES))
+    parser.add_argument("--data", type=Path, default=None, help="folder of the data sets (default: PLAYGROUND_DATA, else data/)")
+    parser.add_argument("--out", type=Path, default=None, help="where to write (default: runs/RECIPE)")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--max-steps", type=int, default=None, help="stop after so many steps in all; a later run goes on")
+    options = parser.parse_args()
+    try:
+        out = train(
+            RECIPES[options.recipe],
+            data=options.data,
+            out=options.out or Path("runs") / options.recipe,
+            device=options.device,
+            max_steps=options.max_steps,
+        )
+    except (images.DataMissing, StateMismatch) as error:
+        raise SystemExit(str(error)) from error
+    print(f"Written to {out}. To ship it: copy everything but state.safetensors to checkpoints/{options.recipe}.")
+
+
+if __name__ == "__main__":
+    main()
