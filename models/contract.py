@@ -120,9 +120,7 @@ class GenerativeModel(nn.Module, PyTorchModelHubMixin):
     evaluation_dtype: ClassVar[torch.dtype] = torch.float64
 
     @abstractmethod
-    def sample(
-        self, n: int, *, noise: Noise | int, labels: Tensor | None = None, temperature: float = 1.0
-    ) -> Tensor:
+    def sample(self, n: int, *, noise: Noise | int, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draws from p(x): uint8 `(n, C, H, W)`."""
 
     @abstractmethod
@@ -158,15 +156,24 @@ class GenerativeModel(nn.Module, PyTorchModelHubMixin):
         return cls._load_as_safetensor(cls(**kwargs), file, map_location, strict)
 
     def save_pretrained(  # type: ignore[override]
-        self, save_directory: str | Path, *, storage: torch.dtype = torch.float32
+        self,
+        save_directory: str | Path,
+        *,
+        storage: torch.dtype = torch.float32,
+        config: object = None,
+        model_card_kwargs: object = None,
     ) -> None:
-        """Weights as safetensors in `storage` precision; the constructor's settings and the spec as config.json."""
+        """Weights as safetensors in `storage` precision; the constructor's settings and the spec as config.json.
+
+        The mixin's `push_to_hub` passes a `config` and `model_card_kwargs` of its own: ours stand instead.
+        """
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.detach().cpu().to(storage).contiguous() for name, tensor in self.state_dict().items()}
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        config = {**(self._hub_mixin_config or {}), "spec": self.spec.to_json()}
-        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        made_with: Any = self._hub_mixin_config or {}
+        settings = {**made_with, "spec": self.spec.to_json()}
+        (folder / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
 @runtime_checkable

@@ -43,7 +43,7 @@ def expectation(mean: Tensor, std: Tensor, levels: int) -> Tensor:
     """E[x] in levels, elementwise: what many draws average to. Not the Gaussian's own mean, since the ends are clipped.
 
     E[x] = Σ_k P(x ≥ k) = Σ_{k=1}^{levels−1} Φ((μ − k + ½)/σ), by the midpoint rule ∫₀^{levels−1} Φ((μ − t)/σ) dt
-    = σ·[G(μ/σ) − G((μ − levels + 1)/σ)] with G(u) = u·Φ(u) + φ(u): within 0.01 of a level for σ ≥ 1, 0.25 for any σ.
+    = σ·[G(μ/σ) − G((μ − levels + 1)/σ)] with G(u) = u·Φ(u) + φ(u): within 0.02 of a level for σ ≥ 1, 0.5 for any σ.
     """
     return std * (_ramp(mean / std) - _ramp((mean - (levels - 1)) / std))
 

@@ -91,7 +91,9 @@ class Noise:
         that a latent and a pixel of one example are independent. `start` is the position at which to begin.
         """
         u = self._uniform(examples, math.prod(shape), stream, start)
-        return torch.from_numpy(u).to(device=device, dtype=dtype).reshape(-1, *shape)
+        # Rounding to a shorter dtype may reach an end of the interval; in float64 this changes nothing.
+        inside = torch.from_numpy(u).to(dtype).clamp(torch.finfo(dtype).tiny, 1 - torch.finfo(dtype).eps / 2)
+        return inside.to(device).reshape(len(u), *shape)
 
     def normal(
         self,
@@ -108,10 +110,10 @@ class Noise:
         begin, end = start // 2, (start + size + 1) // 2  # numbers 2j and 2j + 1 share one pair of uniforms
         u = self._uniform(examples, 2 * (end - begin), stream, 2 * begin)
         radius, angle = np.sqrt(-2.0 * np.log(u[:, 0::2])), 2.0 * np.pi * u[:, 1::2]
-        pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(len(u), -1)
+        pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(len(u), 2 * (end - begin))
         offset = start - 2 * begin
         values = torch.from_numpy(np.ascontiguousarray(pairs[:, offset : offset + size]))
-        return values.to(device=device, dtype=dtype).reshape(-1, *shape)
+        return values.to(device=device, dtype=dtype).reshape(len(u), *shape)
 
     def permutation(self, n: int, *, stream: str) -> Tensor:
         """A random order of 0 to n - 1: int64 `(n,)`."""
@@ -140,7 +142,7 @@ class Noise:
         for high, low in ((words[0], words[1]), (words[2], words[3])):
             integer = (high.astype(np.uint64) << np.uint64(21)) | (low >> np.uint32(11)).astype(np.uint64)
             halves.append((integer.astype(np.float64) + 0.5) * 2.0**-53)
-        flat = np.stack(halves, axis=-1).reshape(len(index), -1)
+        flat = np.stack(halves, axis=-1).reshape(len(index), 2 * len(block))
         offset = start - 2 * begin
         # The largest integers round up to 1: keep the interval open.
         return np.minimum(flat[:, offset : offset + size], 1.0 - 2.0**-53)

@@ -21,6 +21,7 @@ from models.data import images
 from models.measures import constant
 from models.measures.likelihood import bits_per_dim, chunks, score
 from models.recipes import Recipe
+from models.vae import VAE
 from models.zoo import digest
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def publish(run: Run, out: Path, *, data_folder: Path | None) -> None:
     few = test.pixels[: recipe.importance_images]
     importance, _ = score(model, few, method="importance", samples=recipe.importance_samples, noise=recipe.seed)
     elbo_of_few, _ = score(model, few, method="elbo", samples=recipe.elbo_samples, noise=recipe.seed)
+    parameters = sum(p.numel() for p in model.parameters())
     surprise = bits_per_dim(nats, model.spec.dims)
     scores: dict[str, Any] = {
         "version": VERSION,
@@ -55,6 +57,8 @@ def publish(run: Run, out: Path, *, data_folder: Path | None) -> None:
         "elbo_bits_per_dim_quantiles": [
             round(float(q), 5) for q in torch.quantile(surprise, torch.linspace(0, 1, QUANTILES, dtype=torch.float64))
         ],
+        "parameters": parameters,
+        "scale": float(model.scale) if isinstance(model, VAE) else None,  # of a pixel given z, in grey levels
         "training": {
             "steps": run.done,
             "of": recipe.steps,
@@ -64,13 +68,12 @@ def publish(run: Run, out: Path, *, data_folder: Path | None) -> None:
         },
     }
     (out / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
-    if isinstance(model, HasLatents) and model.spec.latent == 2:
+    if model.spec.latent == 2 and isinstance(model, HasLatents):
         _save_latents(model, test, out / "latents.safetensors", device)
     if model.spec.latent:
         fitted = constant.fit(run.data.pixels, model.spec.levels)
         save_file({"mean": fitted.mean.float(), "scale": fitted.scale.float()}, out / "constant.safetensors")
-    parameters = sum(p.numel() for p in model.parameters())
-    (out / "README.md").write_text(card(recipe, model.spec, parameters, scores))
+    (out / "README.md").write_text(card(recipe, model.spec, scores))
 
 
 def _save_latents(model: HasLatents, test: images.Images, file: Path, device: torch.device) -> None:
@@ -92,7 +95,7 @@ def hardware(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores ({platform.machine()})"
 
 
-def card(recipe: Recipe, spec: Spec, parameters: int, scores: dict[str, Any]) -> str:
+def card(recipe: Recipe, spec: Spec, scores: dict[str, Any]) -> str:
     """The checkpoint's README.md, a Hugging Face model card."""
     measured, training = scores["scores"], scores["training"]
     title = images.TITLES[recipe.data]
@@ -105,7 +108,7 @@ tags: [{spec.kind}, generative-model, likelihood]
 
 # {recipe.name}
 
-A {spec.kind.upper()} with {spec.latent} latent dimensions and {parameters:,} parameters, trained on {title}.
+A {spec.kind.upper()} with {spec.latent} latent dimensions and {scores["parameters"]:,} parameters, trained on {title}.
 
 | | |
 | --- | --- |

@@ -109,7 +109,9 @@ class Run:
         with safe_open(file, framework="pt") as opened:
             about = opened.metadata()
         if json.loads(about["recipe"]) != _identity(self.recipe):
-            raise StateMismatch(f"{file} holds a run of other settings than {self.recipe.name} has now: remove it to start anew.")
+            raise StateMismatch(
+                f"{file} holds a run of other settings than {self.recipe.name} has now: remove it to start anew."
+            )
         tensors = load_file(file)
         self.model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
         state: dict[int, dict[str, torch.Tensor]] = {}
@@ -124,13 +126,19 @@ class Run:
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Linear from 0 over the warm-up, then half a cosine down to 0 at the recipe's last step."""
-    return recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+    return (
+        recipe.learning_rate
+        * min(1.0, (step + 1) / max(1, recipe.warmup))
+        * 0.5
+        * (1 + math.cos(math.pi * step / recipe.steps))
+    )
 
 
 def _identity(recipe: Recipe) -> dict[str, object]:
     """What must agree for a saved state to be this recipe's: everything that shapes the weights."""
     skipped = ("storage", "elbo_samples", "importance_samples", "importance_images")
-    return {key: value for key, value in asdict(recipe).items() if key not in skipped}
+    kept = {key: value for key, value in asdict(recipe).items() if key not in skipped}
+    return json.loads(json.dumps(kept))  # as it stands in a file: a tuple is a list there
 
 
 def train(
@@ -166,7 +174,9 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m models.train", description="Train a checkpoint from its recipe.")
     parser.add_argument("recipe", choices=sorted(RECIPES))
-    parser.add_argument("--data", type=Path, default=None, help="folder of the data sets (default: PLAYGROUND_DATA, else data/)")
+    parser.add_argument(
+        "--data", type=Path, default=None, help="folder of the data sets (default: PLAYGROUND_DATA, else data/)"
+    )
     parser.add_argument("--out", type=Path, default=None, help="where to write (default: runs/RECIPE)")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--max-steps", type=int, default=None, help="stop after so many steps in all; a later run goes on")

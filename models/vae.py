@@ -17,6 +17,8 @@ Where this differs from them: pixels are integers, and p(x|z) is a discretised G
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -115,26 +117,44 @@ class VAE(GenerativeModel):
     ) -> LogProb:
         """log p(x) in nats by `method` "elbo" (default: a lower bound) or "importance" (an estimate, from below).
 
-        Each image is encoded once. Its `samples` draws of z are decoded in chunks, so memory does not grow with them.
+        Each image is encoded once. Images and their draws of z pass in chunks, so memory does not grow with either.
         """
         _refuse(labels)
+        self.check(x)
         noise = Noise.of(0 if noise is None else noise)
-        posterior = self.encode(x)
+        parts = [
+            self._log_prob(x[first : first + CHUNK], method, samples, noise.skip(first))
+            for first in range(0, max(1, len(x)), CHUNK)
+        ]
+        errors = [part.standard_error for part in parts if part.standard_error is not None]
+        nats = torch.cat([part.nats for part in parts])
+        return replace(parts[0], nats=nats, standard_error=torch.cat(errors) if errors else None)
+
+    def _log_prob(self, x: Tensor, method: str | None, samples: int, noise: Noise) -> LogProb:
+        """`log_prob` of at most CHUNK images."""
         at_once = max(1, CHUNK // max(1, len(x)))
         if method in (None, "elbo"):
-            return self._elbo(x, posterior, samples, noise, at_once)
+            return self._elbo(x, samples, noise, at_once)
         if method == "importance":
-
-            def log_weights(first: int, count: int) -> Tensor:
-                log_p, log_prior, log_q = self._terms(x, posterior, first, count, noise)
-                return log_p + log_prior - log_q
-
-            nats, error = importance_weighted(log_weights, samples, chunk=at_once)
-            return LogProb(nats, Density.ESTIMATE, "importance-weighted", samples, standard_error=error)
+            nats, error = importance_weighted(self.log_weights(x, noise=noise), samples, chunk=at_once)
+            return LogProb(
+                nats, Density.ESTIMATE, "importance-weighted", samples, standard_error=error if samples > 1 else None
+            )
         raise ValueError(f"method {method!r} is neither 'elbo' nor 'importance'.")
 
-    def _elbo(self, x: Tensor, posterior: Posterior, samples: int, noise: Noise, at_once: int) -> LogProb:
+    def log_weights(self, x: Tensor, *, noise: Noise | int) -> Callable[[int, int], Tensor]:
+        """Encodes `x` once; then `(first, count)` gives log p(x|z)p(z)/q(z|x), `(count, B)`, of those draws from q(z|x)."""
+        posterior, noise = self.encode(x), Noise.of(noise)
+
+        def log_weights(first: int, count: int) -> Tensor:
+            log_p, log_prior, log_q = self._terms(x, posterior, first, count, noise)
+            return log_p + log_prior - log_q
+
+        return log_weights
+
+    def _elbo(self, x: Tensor, samples: int, noise: Noise, at_once: int) -> LogProb:
         """The KL in closed form, the reconstruction by `samples` draws; error: that of their mean, None for one draw."""
+        posterior = self.encode(x)
         if samples < 1:
             raise ValueError(f"{samples} samples are too few: at least 1.")
         parts = [
@@ -146,9 +166,7 @@ class VAE(GenerativeModel):
         nats = reconstruction.mean(0) - kl_to_prior(posterior).sum(1).double()
         return LogProb(nats, Density.LOWER_BOUND, "ELBO", samples, standard_error=error)
 
-    def _terms(
-        self, x: Tensor, posterior: Posterior, first: int, count: int, noise: Noise
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _terms(self, x: Tensor, posterior: Posterior, first: int, count: int, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
         """log p(x|z), log p(z), log q(z|x), each `(count, B)`, at draws number `first` to `first + count - 1` of q."""
         b, latent = posterior.mean.shape
         epsilon = posterior_noise(noise, posterior, first, count)  # (count, B, L)

@@ -74,9 +74,11 @@ def names() -> list[str]:
 
 
 def card(name: str) -> Card:
-    """The card of one checkpoint: reads JSON only. Raises UnknownCheckpoint."""
+    """The card of one checkpoint: reads JSON only. Raises UnknownCheckpoint or BrokenCheckpoint."""
     folder = _folder(name)
     config = json.loads((folder / "config.json").read_text())
+    if not (folder / "scores.json").is_file():
+        raise BrokenCheckpoint(f"{name} has no scores: scores.json is missing. Is the checkout complete?")
     scores = json.loads((folder / "scores.json").read_text())
     settings = {key: value for key, value in config.items() if key != "spec"}
     return Card(name, Spec.from_json(config["spec"]), settings, scores)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -88,7 +89,7 @@ def _read(name: str, train: bool, root: Path, download: bool) -> tuple[Tensor, T
     kind = getattr(datasets, _TORCHVISION[name])
     try:
         data = kind(root, train=train, download=download)
-    except RuntimeError as error:
+    except (RuntimeError, OSError, HTTPException) as error:  # the last two: a dropped connection, a read-only folder
         if download:
             raise DataMissing(
                 f"{TITLES[name]} could not be fetched into {root} ({error}). "
@@ -119,7 +120,9 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.names:
         try:
-            print(f"{TITLES[name]}: {len(load(name, 'test', options.data, download=True))} test images in {folder(options.data)}")
+            print(
+                f"{TITLES[name]}: {len(load(name, 'test', options.data, download=True))} test images in {folder(options.data)}"
+            )
         except DataMissing as missing:
             raise SystemExit(str(missing)) from missing
 

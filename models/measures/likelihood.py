@@ -10,9 +10,10 @@ section 3 and theorem 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,32 +30,54 @@ def nats_from_bits_per_dim(bits: Tensor, dims: int) -> Tensor:
     return -bits * math.log(2.0) * dims
 
 
+def share_at_least(bits: float, quantiles: Sequence[float]) -> float:
+    """The share of held-out images at least as surprising as `bits`, from the quantiles of their scores at equal steps.
+
+    A rank among held-out images, 0 to 1: not the probability that the picture is an outlier.
+    """
+    return 1.0 - float(np.interp(bits, quantiles, np.linspace(0, 1, len(quantiles))))
+
+
 def chunks(total: int, size: int) -> Iterator[tuple[int, int]]:
     """(first, count) pairs that cover 0 to total - 1 in pieces of at most `size`."""
     for first in range(0, total, size):
         yield first, min(size, total - first)
 
 
-def importance_weighted(
-    log_weights: Callable[[int, int], Tensor], samples: int, *, chunk: int
-) -> tuple[Tensor, Tensor]:
-    """(estimate of log p(x), its standard error), both float64 `(B,)`, from `log_weights(first, count) -> (count, B)`.
+@dataclass(frozen=True)
+class Running:
+    """The importance-weighted estimate after `samples` draws: float64 `(B,)` each, in nats but for the sample size."""
 
-    The weights come in chunks and are forgotten, so memory does not grow with `samples`. The standard error is that of
-    log of a mean, by the delta method: √(1/ESS − 1/K) with the effective sample size ESS = (Σw)²/Σw². It is itself an
-    estimate, and too small where the weights that matter were not drawn.
+    samples: int
+    nats: Tensor
+    standard_error: Tensor
+    effective_samples: Tensor  # (Σw)²/Σw²
+
+
+def importance_weighted_steps(log_weights: Callable[[int, int], Tensor], samples: int, *, chunk: int) -> Iterator[Running]:
+    """The estimate of log p(x) as it grows, chunk by chunk, from `log_weights(first, count) -> (count, B)`.
+
+    The weights are forgotten chunk by chunk, so memory does not grow with `samples`. The standard error is that of log of a
+    mean, by the delta method: √(1/ESS − 1/K) with the effective sample size ESS. It is itself an estimate, and too small where
+    the weights that matter were not drawn.
     """
     if samples < 1:
         raise ValueError(f"{samples} samples are too few: at least 1.")
-    first_moment = second_moment = None
+    first_moment = second_moment = torch.tensor(-torch.inf, dtype=torch.float64)
     for first, count in chunks(samples, chunk):
         log_w = log_weights(first, count).double()
-        one, two = torch.logsumexp(log_w, 0), torch.logsumexp(2 * log_w, 0)
-        first_moment = one if first_moment is None else torch.logaddexp(first_moment, one)
-        second_moment = two if second_moment is None else torch.logaddexp(second_moment, two)
-    assert first_moment is not None and second_moment is not None
-    inverse_ess = torch.exp(second_moment - 2 * first_moment)
-    return first_moment - math.log(samples), (inverse_ess - 1.0 / samples).clamp_min(0.0).sqrt()
+        first_moment = torch.logaddexp(first_moment.to(log_w.device), torch.logsumexp(log_w, 0))
+        second_moment = torch.logaddexp(second_moment.to(log_w.device), torch.logsumexp(2 * log_w, 0))
+        so_far = first + count
+        inverse_ess = torch.exp(second_moment - 2 * first_moment)
+        error = (inverse_ess - 1.0 / so_far).clamp_min(0.0).sqrt()
+        yield Running(so_far, first_moment - math.log(so_far), error, 1 / inverse_ess)
+
+
+def importance_weighted(log_weights: Callable[[int, int], Tensor], samples: int, *, chunk: int) -> tuple[Tensor, Tensor]:
+    """(estimate of log p(x), its standard error), both float64 `(B,)`: the end of `importance_weighted_steps`."""
+    *_, last = importance_weighted_steps(log_weights, samples, chunk=chunk)
+    return last.nats, last.standard_error
 
 
 @dataclass(frozen=True)

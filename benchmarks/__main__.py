@@ -1,0 +1,49 @@
+"""Runs a benchmark by name and prints its rows."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+from dataclasses import asdict
+
+NAMES = {
+    "drag": "from a move on the latent map to the painted picture, beside gr.Slider and gr.Image",
+    "crowd": "40 people decoding 10 times a second, beside decoding one by one",
+    "start": "from the start of the process to the served page, beside importing torch and gradio; first view; memory",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=sorted(NAMES))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if options.name is None:
+        print("\n".join(f"{name:8} {what}" for name, what in NAMES.items()))
+        return
+    rows = importlib.import_module(f"benchmarks.{options.name}").run()
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "name": options.name,
+                    "machine": machine,
+                    "rows": [asdict(r) | {"ratio": r.ratio, "holds": r.holds} for r in rows],
+                }
+            )
+        )
+        return
+    print(f"{NAMES[options.name]}\n{machine}\n")
+    for row in rows:
+        peer = f"   {row.peer_name}: {row.peer:.3g} {row.unit} (ratio {row.ratio:.2f})" if row.peer else ""
+        sign = "≥" if row.more_is_better else "≤"
+        asked = f"   asked: {sign} {row.target:g}: {'held' if row.holds else 'MISSED'}" if row.target is not None else ""
+        print(f"{row.what}: {row.ours:.4g} {row.unit}{peer}{asked}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+/** Small help for building pages out of elements, numbers and colours. */
+
+/** An element with attributes and children; attributes beginning with "on" are listeners. */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+const MATHML = "http://www.w3.org/1998/Math/MathML";
+
+/** A MathML element: `m("mi", "x", "symbol-x")`. */
+export function m(tag, content = [], className = "") {
+  const element = document.createElementNS(MATHML, tag);
+  if (className) element.setAttribute("class", className);
+  element.append(...(Array.isArray(content) ? content : [String(content)]));
+  return element;
+}
+
+/** A number as people write it: a real minus sign, `digits` after the point. */
+export function number(value, digits = 2) {
+  if (!Number.isFinite(value)) return "–";
+  const text = Math.abs(value).toFixed(digits).replace(/\B(?=(\d{3})+(?!\d)(?<!\.\d*))/g, "\u2009");
+  return (value < 0 && Number(value.toFixed(digits)) !== 0 ? "−" : "") + text;
+}
+
+/** Fills "{name}" in a text. */
+export function fill(text, values) {
+  return text.replace(/\{(\w+)\}/g, (whole, key) => (key in values ? values[key] : whole));
+}
+
+/** The value of a colour token where `element` stands. */
+export function colour(element, token) {
+  return getComputedStyle(element).getPropertyValue(`--${token}`).trim();
+}
+
+/** Calls `redraw` whenever the page turns light or dark. */
+export function onTheme(redraw) {
+  const observer = new MutationObserver(redraw);
+  observer.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  return () => observer.disconnect();
+}
+
+/** Hands a file to the person. */
+export function download(name, blob) {
+  const link = h("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+const SUBSCRIPTS = "₀₁₂₃₄₅₆₇₈₉";
+
+/** 12 as ₁₂. */
+export function subscript(n) {
+  return String(n).replace(/\d/g, (d) => SUBSCRIPTS[d]);
+}

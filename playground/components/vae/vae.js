@@ -1,0 +1,260 @@
+/**
+ * The stage of "Sample a VAE": three views beside one latent map. This module holds the page's settings and passes them on; each
+ * view owns its pictures. What the rail's Gradio controls say arrives as props.value; what is done here stays here, and in the address.
+ */
+import { ask, bytes, newest } from "../lib/api.js";
+import { download, fill, h, number, subscript } from "../lib/dom.js";
+import { remember } from "../lib/lesson.js";
+import { paint } from "../lib/pixels.js";
+import { classColour, latentPad } from "../latent_pad/latent_pad.js";
+import { sliders } from "../sliders/sliders.js";
+import { manifoldView } from "./manifold_view.js";
+import { pictureView } from "./picture_view.js";
+import { sampleView } from "./sample_view.js";
+
+const VIEWS = ["sample", "picture", "manifold"];
+
+export function mount(element, { props, watch }) {
+  const page = { ...props.value };
+  const { text, defaults } = page;
+  let settings = { ...page.settings };
+  let z = null; // what is decoded "here"
+  let planes = {}; // by model
+  const model = () => page.models[`${settings.data}-${settings.latent}`];
+
+  // --- What stands where -----------------------------------------------------------------------------------------------
+  const notice = h("p", { class: "notice", role: "status", hidden: true });
+  const problem = h("p", { class: "notice error", role: "alert", hidden: true });
+  const badge = h("span", { class: "badge", "data-kind": "recorded" }, text.recorded);
+  const tabs = VIEWS.map((view) =>
+    h("button", { type: "button", role: "tab", id: `vae-tab-${view}`, "aria-controls": `vae-view-${view}`, onclick: () => choose({ view }) }, text.views[view]),
+  );
+  const tabList = h("div", { class: "vae-tabs", role: "tablist", "aria-label": text.views_label }, ...tabs, h("span", { class: "space" }), badge);
+  const left = h("div", {});
+  const mapBox = h("div", {});
+  const legend = h("div", { class: "legend" });
+  const holesBox = h("input", { type: "checkbox", id: "vae-holes", onchange: () => choose({ holes: holesBox.checked }) });
+  const holesLabel = h("label", {}, holesBox, text.holes);
+  const across = h("select", { "aria-label": text.across, onchange: () => choose({ across: Number(across.value) }) });
+  const down = h("select", { "aria-label": text.up, onchange: () => choose({ down: Number(down.value) }) });
+  const axes = h("span", {}, across, " × ", down);
+  const holesNote = h("p", { class: "soft", "aria-live": "polite" });
+  const hereCanvas = h("canvas", { width: 28, height: 28, role: "img", "aria-label": text.here });
+  const hereZ = h("dd", { class: "symbol-z" });
+  const hereWhere = h("dd", {});
+  const sliderBox = h("details", { class: "slider-box" }, h("summary", {}, ""));
+  const below = h("div", { class: "vae-below" });
+  const facts = h("span", {});
+  const time = h("span", { "data-time": "" });
+  const code = h("pre", { class: "code", tabindex: 0, "aria-label": text.code, hidden: true });
+  const codeButton = h("button", { type: "button", class: "ghost", "aria-expanded": "false", onclick: () => {
+    code.hidden = !code.hidden;
+    codeButton.setAttribute("aria-expanded", String(!code.hidden));
+  } }, text.code);
+  const summary = h("p", { class: "hidden-text", "aria-live": "polite" });
+
+  element.replaceChildren(h("div", { class: "gmp gmp-card", "data-stage": "vae" },
+    notice, problem, tabList,
+    h("div", { class: "vae-stage" }, left,
+      h("div", {},
+        h("div", { class: "map-head" }, h("h2", {}, text.map), holesLabel, axes),
+        mapBox, legend, holesNote)),
+    h("div", { class: "here" }, hereCanvas, h("div", {}, h("h2", {}, text.here), h("dl", {}, h("dt", {}, "z"), hereZ, h("dt", {}, text.where), hereWhere)), sliderBox),
+    below,
+    h("div", { class: "facts" }, facts, time, h("span", { class: "space" }),
+      h("div", { class: "exports" },
+        h("button", { type: "button", class: "ghost", onclick: () => views[settings.view].png(download) }, "PNG"),
+        h("button", { type: "button", class: "ghost", onclick: exportJson }, "JSON"),
+        codeButton)),
+    code, summary));
+
+  // --- Help for the views ----------------------------------------------------------------------------------------------
+  function failed(error) {
+    if (error.name === "AbortError") return;
+    problem.hidden = false;
+    problem.textContent = error.message;
+  }
+  function fine() {
+    problem.hidden = true;
+    problem.textContent = "";
+  }
+  function setBadge(kind) {
+    badge.dataset.kind = kind;
+    badge.textContent = text[kind];
+  }
+  const plane2 = (latent) => [latent[settings.across] ?? 0, latent[settings.down] ?? 0];
+  const zText = (latent) => (latent.length <= 3 ? `(${latent.map((v) => number(v)).join(", ")})` : fill(text.long_z, { n: latent.length, length: number(Math.hypot(...latent)) }));
+  const shared = {
+    text, page, model, failed, fine, setBadge, plane2, zText,
+    settings: () => settings,
+    choose, goTo,
+    say: (words) => (summary.textContent = words),
+    took: (ms) => (time.textContent = fill(text.took, { ms: ms < 10 ? number(ms, 1) : number(ms, 0) })),
+    get pad() { return pad; },
+    sample: () => views.sample.picture(),
+  };
+
+  // --- The latent map, and the picture under the cursor ----------------------------------------------------------------
+  const pad = latentPad(mapBox, {
+    text: { label: text.map_label, keys: text.map_keys },
+    move: (place) => goTo(moved(place)),
+    pick: (i) => views.sample.pick(i),
+    hover: (i) => views.sample.near(i),
+  });
+  const zSliders = sliders(sliderBox, { limit: 4, input: (values) => goTo(values) });
+
+  function moved([x, y]) {
+    const next = [...(z ?? Array(model().latent).fill(0))];
+    next[settings.across] = x;
+    next[settings.down] = y;
+    return next;
+  }
+
+  const decodeHere = newest(async ({ name, latent }) => {
+    const began = performance.now();
+    const response = await ask("decode", { query: { model: name }, body: new Float64Array(latent) });
+    const pixels = new Uint8Array(await response.arrayBuffer());
+    if (name !== model().name) return;
+    paint(hereCanvas, pixels);
+    hereCanvas.dataset.painted = latent.join(",");
+    hereCanvas.dataset.ms = String(performance.now() - began);
+    fine();
+  }, failed);
+
+  let writing = 0;
+  function goTo(latent, { quiet = false } = {}) {
+    z = latent.map((v) => Number(v.toFixed(4)));
+    hereCanvas.dataset.wanted = z.join(",");
+    decodeHere({ name: model().name, latent: z });
+    pad.cursor(plane2(z));
+    zSliders.set(z);
+    hereZ.textContent = zText(z);
+    hereWhere.textContent = model().latent === 2 && pad.inHole(z) ? text.in_hole : text.in_prior;
+    hereWhere.className = model().latent === 2 && pad.inHole(z) ? "symbol-kl" : "";
+    if (quiet) return;
+    settings.z = z;
+    clearTimeout(writing);
+    writing = setTimeout(() => remember(settings, defaults), 250);
+  }
+
+  async function loadPlane() {
+    const name = model().name;
+    planes[name] ??= ask("map", { query: { model: name } }).then((response) => response.json()).catch((error) => {
+      delete planes[name]; // asked again at the next occasion
+      throw error;
+    });
+    const found = await planes[name];
+    if (name !== model().name) return;
+    const glyphs = text.glyphs[settings.data];
+    pad.plane(found.points ? {
+      ...found,
+      glyphs,
+      points: new Float32Array(bytes(found.points).buffer),
+      labels: bytes(found.labels),
+      holes: bytes(found.holes),
+    } : found);
+    legend.replaceChildren(...(found.points ? found.classes.map((label, c) => h("span", {}, h("b", { style: `color:var(--${classColour(c)})` }, glyphs[c]), settings.data === "mnist" ? "" : ` ${label}`)) : [h("span", {}, text.no_points)]));
+    page.plane = found;
+    showHoles();
+    if (z) goTo(z, { quiet: true });
+  }
+
+  function showHoles() {
+    const found = page.plane;
+    pad.holes(settings.holes);
+    holesBox.checked = settings.holes;
+    holesNote.replaceChildren();
+    if (!settings.holes || !found?.points) return;
+    holesNote.append(fill(text.holes_note, { share: number(100 * found.share_of_prior_in_holes, 1), n: found.encoded.toLocaleString("en").replace(",", "\u2009") }));
+    if (found.deepest) holesNote.append(" ", h("button", { type: "button", class: "ghost", onclick: () => goTo(found.deepest) }, text.go_to_hole));
+  }
+
+  // --- The views -------------------------------------------------------------------------------------------------------
+  const views = {};
+  for (const [view, make] of [["sample", sampleView], ["picture", pictureView], ["manifold", manifoldView]]) {
+    const host = h("div", { role: "tabpanel", id: `vae-view-${view}`, "aria-labelledby": `vae-tab-${view}` });
+    const reading = h("div", {});
+    left.append(host);
+    below.append(reading);
+    views[view] = { ...make(host, reading, shared), host, reading };
+  }
+  tabList.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || !tabs.includes(document.activeElement)) return;
+    event.preventDefault();
+    const view = VIEWS[(VIEWS.indexOf(settings.view) + step + VIEWS.length) % VIEWS.length];
+    choose({ view });
+    tabs[VIEWS.indexOf(view)].focus();
+  });
+
+  /** Settings made here, on the stage. */
+  function choose(change) {
+    const before = settings;
+    settings = { ...settings, ...change };
+    apply(before);
+    remember(settings, defaults);
+  }
+
+  /** Shows what differs from `before` (null: everything). */
+  function apply(before) {
+    const changed = (...keys) => !before || keys.some((key) => JSON.stringify(before[key]) !== JSON.stringify(settings[key]));
+    const { latent } = model();
+    VIEWS.forEach((view, i) => {
+      const on = view === settings.view;
+      tabs[i].setAttribute("aria-selected", String(on));
+      tabs[i].tabIndex = on ? 0 : -1;
+      views[view].host.hidden = views[view].reading.hidden = !on;
+    });
+    if (changed("data", "latent")) {
+      if (before) [settings.across, settings.down] = [0, 1];
+      z = settings.z.length === latent ? [...settings.z] : null;
+      if (!z) settings.z = [];
+      for (const select of [across, down]) select.replaceChildren(...Array.from({ length: latent }, (_, i) => h("option", { value: i }, `z${subscript(i + 1)}`)));
+      axes.hidden = latent === 2;
+      holesLabel.hidden = latent !== 2;
+      sliderBox.open = latent === 2;
+      sliderBox.firstChild.textContent = fill(text.sliders, { n: latent });
+      loadPlane().catch(failed);
+      facts.textContent = model().facts;
+    }
+    if (changed("data", "latent", "across", "down")) {
+      if (settings.across === settings.down) settings.down = (settings.across + 1) % latent;
+      across.value = settings.across;
+      down.value = settings.down;
+      pad.axes([`z${subscript(settings.across + 1)}`, `z${subscript(settings.down + 1)}`]);
+      if (z) goTo(z, { quiet: true });
+    }
+    if (changed("holes")) showHoles();
+    code.textContent = page.code[settings.view];
+    for (const view of VIEWS) if (view === settings.view || view === "sample") views[view].update(changed, !before);
+    pad.posterior(settings.view === "picture" ? views.picture.posterior() : null);
+    views.sample.dots(settings.view !== "picture");
+    time.hidden = settings.view === "picture";
+  }
+
+  function exportJson() {
+    const whole = { settings, model: model().name, z, ...views[settings.view].json() };
+    download(`${model().name}-${settings.view}.json`, new Blob([JSON.stringify(whole, null, 2)], { type: "application/json" }));
+  }
+
+  function showNotices(notices) {
+    notice.hidden = !notices?.length;
+    notice.textContent = (notices ?? []).join(" ");
+  }
+
+  // What the rail's controls, a link or Reset say.
+  watch("value", () => {
+    const next = props.value;
+    const before = settings;
+    Object.assign(page, next);
+    settings = { ...settings, ...next.settings };
+    if (next.notices) showNotices(next.notices);
+    apply(next.whole ? null : before);
+    if (next.again) views.sample.again();
+    remember(settings, defaults);
+  });
+
+  showNotices(page.notices);
+  apply(null);
+  element.dataset.ready = "true";
+}

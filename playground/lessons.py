@@ -1,0 +1,86 @@
+"""A lesson is a link.
+
+A page's settings are one frozen pydantic model. The address holds those that differ from the page's defaults, under readable
+keys: `/vae?v=1&data=fashion&seed=12`. A value that does not fit falls back to the default, with a sentence that says so, and
+nothing else in the link is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+VERSION = 1  # of the links' format
+MAX_QUERY = 2_000  # characters
+MAX_SHOWN = 40  # characters of a bad value that are repeated in its sentence
+
+
+class Settings(BaseModel):
+    """The base of every page's settings: numbers, words and short tuples of numbers (written with commas)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> tuple[Self, list[str]]:
+        """The settings in a link, and a sentence for each value that did not fit."""
+        notices: list[str] = []
+        if sum(len(k) + len(v) + 2 for k, v in query.items()) > MAX_QUERY:
+            return cls(), [f"This link is longer than {MAX_QUERY:,} characters: the page opens with its defaults."]
+        version = query.get("v", str(VERSION))
+        if version != str(VERSION):
+            notices.append(f"This link is of version {_short(version)}, this page of {VERSION}: what it still knows is used.")
+        known = {key: value for key, value in query.items() if key in cls.model_fields}
+        for key in query:
+            if key not in known and key != "v" and not key.startswith("__"):
+                notices.append(f"This page has no setting “{_short(key)}”: it was left out.")
+        values = {key: cls._parse(key, text) for key, text in known.items()}
+        try:
+            return cls.model_validate(values), notices
+        except ValidationError as error:
+            wrong = {str(one["loc"][0]): one for one in error.errors() if one["loc"]}
+            for key, one in wrong.items():
+                default = cls.model_fields[key].get_default(call_default_factory=True)
+                notices.append(f"{key} = {_short(known[key])} does not fit ({_reason(one)}): {_text(default)} is used instead.")
+            return cls.model_validate({k: v for k, v in values.items() if k not in wrong}), notices
+
+    def to_query(self) -> str:
+        """`v=1&key=value…` of what differs from the defaults; "" if nothing does."""
+        changed = {key: _text(value) for key, value in self if value != self.model_fields_default(key)}
+        return urlencode({"v": VERSION, **changed}, safe=",") if changed else ""
+
+    @classmethod
+    def model_fields_default(cls, key: str) -> Any:
+        return cls.model_fields[key].get_default(call_default_factory=True)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """JSON of the defaults: what the browser needs to write the address."""
+        return cls().model_dump(mode="json")
+
+    @classmethod
+    def _parse(cls, key: str, text: str) -> Any:
+        """Text to what pydantic can read: tuples are written with commas, the rest pydantic converts itself."""
+        if isinstance(cls.model_fields_default(key), tuple):
+            return [part for part in text.split(",") if part]
+        return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, tuple):
+        return ",".join(_text(one) for one in value) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _short(text: str) -> str:
+    return f"“{text[:MAX_SHOWN]}…”" if len(text) > MAX_SHOWN else f"“{text}”"
+
+
+def _reason(error: Any) -> str:
+    return str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")

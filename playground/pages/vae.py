@@ -1,0 +1,227 @@
+"""Sample a VAE: draws from the prior, the latent map, a picture of one's own under the bound, and the manifold.
+
+The rail is Gradio's controls. What they say goes to the stage (components/vae), which asks the routes of `playground.play` for
+pictures and numbers, and keeps the address.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any, Literal
+
+import gradio as gr
+from pydantic import Field, ValidationError
+
+from models import zoo
+from models.data import images
+from playground import recordings, text
+from playground.components import component
+from playground.inference import Inference
+from playground.lessons import Settings
+from playground.pages import Page
+from playground.play import MAX_SAMPLES, MAX_SIDE, bound, text_of
+
+WORDS = text.page("vae")
+NEW_SEEDS = 10_000  # short enough to read aloud
+TRAINED_ON = {"mnist": 55_000, "fashion": 55_000}
+
+
+class VaeSettings(Settings):
+    """All that a lesson of this page may set."""
+
+    data: Literal["mnist", "fashion"] = "mnist"
+    latent: Literal[2, 16] = 2
+    view: Literal["sample", "picture", "manifold"] = "sample"
+    seed: int = Field(default=7, ge=0, le=2**53)  # what JavaScript counts exactly
+    n: int = Field(default=16, ge=4, le=MAX_SAMPLES)
+    spread: float = Field(default=1.0, ge=0, le=3)
+    show: Literal["mean", "draw"] = "mean"
+    pick: int = Field(default=0, ge=0, lt=MAX_SAMPLES)
+    z: tuple[float, ...] = Field(default=(), max_length=16)
+    holes: bool = False
+    roll: int = Field(default=0, ge=0, le=9_999)
+    side: int = Field(default=16, ge=6, le=MAX_SIDE)
+    across: int = Field(default=0, ge=0, le=15)
+    down: int = Field(default=1, ge=0, le=15)
+
+
+RAIL = ("data", "latent", "show", "n", "spread", "seed")  # the settings that the rail's controls hold, in their order
+
+
+def code(settings: VaeSettings) -> dict[str, str]:
+    """For each view, lines that make the same thing with `models`. The names `images`, `z` and `bound` hold it at the end."""
+    name = f"vae-{settings.data}-{settings.latent}d"
+    head = f'from models import zoo\n\nmodel = zoo.load("{name}")\n'
+    spread = f", temperature={settings.spread:g}" if settings.spread != 1 else ""
+    prior = f"z = model.prior({settings.n}, noise={settings.seed}{spread})  # float64 ({settings.n}, {settings.latent})\n"
+    shown = "model.decode(z)" if settings.show == "mean" else f"model.draw(z, noise={settings.seed})"
+    said = "E[x|z], rounded" if settings.show == "mean" else "a draw from p(x|z)"
+    sample = f"{head}{prior}images = {shown}  # uint8 ({settings.n}, 1, 28, 28): {said}\n"
+    picture = (
+        "from models import zoo\nfrom models.data import images as data\nfrom models.measures import elbo\n\n"
+        f'model = zoo.load("{name}")\nx = data.load("digits", "test").pixels[:1]  # or your own: uint8 (1, 1, 28, 28)\n'
+        f'bound = elbo.explain(model, x, noise={settings.seed}, constant=zoo.constant_picture("{name}"))\n'
+        "print(bound.elbo, bound.reconstruction, bound.kl, bound.bought)  # nats\n"
+        f'print(model.log_prob(x, method="importance", samples=512, noise={settings.seed}))\n'
+    )
+    if settings.latent == 2:
+        places = f"z = quantile_grid({settings.side})  # float64 ({settings.side**2}, 2)\n"
+    else:
+        places = (
+            f"z = torch.zeros({settings.side**2}, {settings.latent}, dtype=torch.float64)\n"
+            f"z[:, [{settings.across}, {settings.down}]] = quantile_grid({settings.side})\n"
+        )
+    torch_line = "" if settings.latent == 2 else "import torch\n\n"
+    manifold = (
+        f"{torch_line}from models import zoo\nfrom models.measures.latent_map import quantile_grid\n\n"
+        f'model = zoo.load("{name}")\n{places}images = model.decode(z)  # uint8 ({settings.side**2}, 1, 28, 28)\n'
+    )
+    return {"sample": sample, "picture": picture, "manifold": manifold}
+
+
+def _models() -> dict[str, dict[str, Any]]:
+    """What the stage needs to know of each checkpoint, by "data-latent"."""
+    found = {}
+    for card in zoo.cards():
+        if card.spec.kind != "vae" or card.name not in {f"vae-{d}-{n}d" for d in ("mnist", "fashion") for n in (2, 16)}:
+            continue
+        title = images.TITLES[card.data]
+        facts = WORDS["facts"].format(
+            title=title,
+            images=f"{TRAINED_ON[card.data]:,}".replace(",", "\u2009"),
+            parameters=f"{card.scores['parameters']:,}".replace(",", "\u2009"),
+            bits=f"{card.scores['scores']['elbo']['bits_per_dim']:.3f}",
+        )
+        about = {"name": card.name, "latent": card.spec.latent, "title": title, "facts": facts, "scale": card.scores["scale"]}
+        found[f"{card.data}-{card.spec.latent}"] = about
+    return found
+
+
+def _stage(
+    settings: VaeSettings, *, whole: bool = False, notices: list[str] | None = None, again: bool = False
+) -> dict[str, Any]:
+    """What the stage is told: all settings (`whole`), or those of the rail."""
+    said = settings.model_dump(mode="json")
+    told = said if whole else {key: said[key] for key in RAIL}
+    return {
+        "settings": told,
+        "code": code(settings),
+        "whole": whole,
+        "notices": notices or [],
+        "again": again,
+        "nonce": secrets.token_hex(4),
+    }
+
+
+def _build(demo: gr.Blocks, inference: Inference) -> None:
+    gr.HTML(f"<h1>{WORDS['question']}</h1><p class='gmp-lead'>{WORDS['lead']}</p>", padding=False)
+    start = VaeSettings()
+    fixed = {
+        "defaults": VaeSettings.defaults(),
+        "models": _models(),
+        "text": WORDS["stage"],
+        "recording": recordings.load("vae"),
+    }
+    with gr.Row(elem_classes="gmp-body"):
+        with gr.Column(elem_classes="gmp-stage"):
+            stage = component("vae", fixed | _stage(start, whole=True), elem_id="vae-stage")
+        with gr.Column(elem_classes=["gmp-rail", "gmp", "gmp-card"]):
+            with gr.Row():
+                same = gr.Button(WORDS["same_seed"], variant="primary", elem_id="same-seed", min_width=80)
+                new = gr.Button(WORDS["new_seed"], elem_id="new-seed", min_width=80)
+            data = gr.Radio(
+                [(images.TITLES[d], d) for d in ("mnist", "fashion")], value=start.data, label=WORDS["data"], elem_id="data"
+            )
+            latent = gr.Radio(
+                [(WORDS["latent_choices"][str(n)], n) for n in (2, 16)],
+                value=start.latent,
+                label=WORDS["latent"],
+                elem_id="latent",
+            )
+            show = gr.Radio(
+                [(label, key) for key, label in WORDS["show_choices"].items()],
+                value=start.show,
+                label=WORDS["show"],
+                elem_id="show",
+            )
+            n = gr.Slider(4, MAX_SAMPLES, value=start.n, step=4, label=WORDS["n"], elem_id="n")
+            spread = gr.Slider(0, 3, value=start.spread, step=0.05, label=WORDS["spread"], elem_id="spread")
+            seed = gr.Number(value=start.seed, precision=0, minimum=0, maximum=2**53, label=WORDS["seed"], elem_id="seed")
+            reset = gr.Button(WORDS["reset"], elem_id="reset")
+    controls = [data, latent, show, n, spread, seed]
+    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+
+    def rail(settings: VaeSettings) -> list[Any]:
+        return [getattr(settings, key) for key in RAIL]
+
+    def checked(values: tuple[Any, ...]) -> VaeSettings:
+        try:
+            return VaeSettings(**dict(zip(RAIL, values, strict=True)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise gr.Error(f"{first['loc'][0]} = {first['input']!r}: {first['msg'].lower()}.", print_exception=False) from error
+
+    def changed(*values: Any) -> dict[str, Any]:
+        return _stage(checked(values))
+
+    def repeated(*values: Any) -> dict[str, Any]:
+        return _stage(checked(values), again=True)
+
+    def reseeded(*values: Any) -> list[Any]:
+        drawn = secrets.randbelow(NEW_SEEDS)
+        return [drawn, _stage(checked((*values[:-1], drawn)))]
+
+    def opened(request: gr.Request) -> list[Any]:
+        settings, notices = VaeSettings.from_query(dict(request.query_params))
+        return [*rail(settings), _stage(settings, whole=True, notices=notices)]
+
+    def restored() -> list[Any]:
+        return [*rail(start), _stage(start, whole=True)]
+
+    listeners = [control.input for control in (data, latent, show, n, spread)]
+    gr.on(
+        [*listeners, seed.submit, seed.blur],
+        changed,
+        controls,
+        stage,
+        trigger_mode="always_last",
+        api_name="vae_settings",
+        **quick,
+    )
+    same.click(repeated, controls, stage, api_visibility="private", **quick)
+    new.click(reseeded, controls, [seed, stage], api_visibility="private", **quick)
+    reset.click(restored, None, [*controls, stage], api_visibility="private", **quick)
+    demo.load(opened, None, [*controls, stage], api_visibility="private", **quick)
+
+
+def _card() -> dict[str, object] | None:
+    recording = recordings.load("vae_card")
+    return {
+        "model": "vae-mnist-2d",
+        "latent": 2,
+        "recording": recording,
+        "caption": WORDS["caption"],
+        "picture_label": WORDS["picture_label"],
+    }
+
+
+PAGE = Page(WORDS["name"], "/vae", WORDS["question"], _build, _card)
+
+
+def record() -> dict[str, Any]:
+    """The finished runs that this page, and its card on the index, open on: by file name, as JSON."""
+    start = VaeSettings()
+    name = f"vae-{start.data}-{start.latent}d"
+    model: Any = zoo.load(name)
+    z = model.prior(start.n, noise=start.seed, temperature=start.spread)
+    pixels = model.decode(z).numpy()
+    settings = json.loads(start.model_dump_json(include=set(RAIL)))
+    many = model.decode(model.prior(24, noise=1)).numpy()
+    picture = images.load("digits", "test")
+    x = picture.pixels[int((picture.labels == 3).nonzero()[0])][None]
+    own = {"pixels": text_of(x.numpy()), "bound": bound(zoo.card(name), model, x, start.seed, start.roll)}
+    return {
+        "vae": {"settings": settings, "z": z.tolist(), "pixels": text_of(pixels), "picture": own},
+        "vae_card": {"seed": 1, "pixels": text_of(many)},
+    }

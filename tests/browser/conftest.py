@@ -1,0 +1,113 @@
+"""A real Chromium against the real app, on a free port of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 30_000  # ms: machines are noisy
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The running app's, without any data sets: as a fresh clone has it."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("app") / "log.txt"
+    environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(port), "PLAYGROUND_DATA": str(log.parent)}
+    with log.open("w") as out:
+        app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=out, stderr=out)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            deadline = time.monotonic() + 90
+            while True:
+                try:
+                    urllib.request.urlopen(url, timeout=5).close()
+                    break
+                except OSError:
+                    if app.poll() is not None or time.monotonic() > deadline:
+                        pytest.fail(f"The app did not start:\n{log.read_text()}")
+                    time.sleep(0.2)
+            yield url
+        finally:
+            app.send_signal(signal.SIGINT)
+            try:
+                app.wait(10)
+            except subprocess.TimeoutExpired:
+                app.kill()
+    wrong = [line for line in log.read_text().splitlines() if "Traceback" in line]
+    assert not wrong, f"The app's log has errors:\n{log.read_text()}"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM")
+    if not path:
+        pytest.fail("CHROMIUM names no browser: run `make browser`, which finds or installs one.")
+    with sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield one
+        one.close()
+
+
+class Watched:
+    """A page whose errors, failed requests and foreign hosts are collected."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self.url = url
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.errors: list[str] = []
+        self.hosts: set[str | None] = set()
+        self.received = 0
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.page.on("request", lambda r: self.hosts.add(urllib.parse.urlsplit(r.url).hostname))
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.url + path)
+        return self.page
+
+    def assert_clean(self) -> None:
+        assert self.errors == []
+        assert self.hosts <= {"127.0.0.1", None}
+
+    def overflow(self) -> int:
+        return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.fixture
+def watched(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Watched]:
+    """A fresh visitor; `@pytest.mark.parametrize("watched", [{...}], indirect=True)` sets the browser's options."""
+    options = {"viewport": {"width": 1280, "height": 900}, **getattr(request, "param", {})}
+    context = browser.new_context(**options)
+    visitor = Watched(context, address)
+    yield visitor
+    context.close()

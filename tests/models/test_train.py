@@ -1,0 +1,293 @@
+"""Training: a run that was interrupted ends where an uninterrupted one does, and the command says what is missing.
+
+Everything runs on scikit-learn's digits with tiny recipes; no file and no network is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from models import train
+from models.data import images
+from models.data.images import Images
+from models.recipes import RECIPES, Recipe
+from models.train import Run, StateMismatch, learning_rate
+from models.zoo import KINDS
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator() -> Iterator[None]:
+    """accelerate keeps one precision and device a process: every test begins without one."""
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+def tiny(network: str = "conv", **changes) -> Recipe:
+    settings = {"latent": 2, "network": network, "hidden": 16, "channels": 4}
+    recipe = Recipe("tiny", "vae", settings, "digits", steps=10, batch_size=24, warmup=3, precision="no")
+    return dataclasses.replace(recipe, **changes)
+
+
+@pytest.fixture(scope="module")
+def few(digits: Images) -> Images:
+    """A hundred images: an epoch of four batches of 24."""
+    return Images("digits", "train", digits.pixels[:100], digits.labels[:100], digits.classes)
+
+
+def go(run: Run, until: int) -> list[train.Step]:
+    done = []
+    for step in run.steps():
+        done.append(step)
+        if step.number >= until:
+            break
+    return done
+
+
+def tensors(run: Run) -> dict[str, torch.Tensor]:
+    """Everything that a later step depends on."""
+    found = {f"model.{name}": tensor.clone() for name, tensor in run.model.state_dict().items()}
+    for number, slots in run.optimiser.state_dict()["state"].items():
+        found |= {f"optimiser.{number}.{name}": tensor.clone() for name, tensor in slots.items()}
+    return found
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("network", ["conv", "mlp"])
+@pytest.mark.parametrize("cuts", [[1], [4], [5], [2, 3, 8]], ids=str)  # an epoch ends after 4 and after 8
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
+    precision: str, network: str, cuts: list[int], few: Images, tmp_path: Path
+) -> None:
+    recipe = tiny(network, precision=precision)
+    straight = Run(recipe, few)
+    expected_steps = go(straight, recipe.steps)
+
+    steps: list[train.Step] = []
+    for cut in [*cuts, recipe.steps]:
+        run = Run(recipe, few)
+        if steps:
+            run.resume(tmp_path / "state.safetensors")
+        steps += go(run, cut)
+        run.save(tmp_path / "state.safetensors")
+    assert [(s.number, s.loss, s.parts) for s in steps] == [(s.number, s.loss, s.parts) for s in expected_steps]
+    assert_equal(tensors(run), tensors(straight))
+    assert run.done == recipe.steps
+    assert len(tensors(run)) > 3 * len(run.model.state_dict())
+
+
+def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(few: Images) -> None:
+    weights = []
+    for seed in (0, 0, 1):
+        run = Run(tiny(seed=seed, steps=3), few)
+        go(run, 3)
+        weights.append(tensors(run))
+    assert_equal(weights[0], weights[1])
+    assert not torch.equal(weights[0]["model.decoder.0.weight"], weights[2]["model.decoder.0.weight"])
+
+
+def test_other_random_numbers_in_the_process_change_nothing(few: Images) -> None:
+    plain, disturbed = Run(tiny(steps=4), few), Run(tiny(steps=4), few)
+    go(plain, 4)
+    for _ in disturbed.steps():
+        torch.rand(7)
+    assert_equal(tensors(plain), tensors(disturbed))
+
+
+def test_an_epoch_shows_every_image_once_in_an_order_of_its_own(few: Images, monkeypatch) -> None:
+    seen: list[torch.Tensor] = []
+    real = train.OBJECTIVES["elbo"]
+
+    def spying(model, batch, noise):
+        assert torch.equal(batch.x, few.pixels[batch.index])
+        assert torch.equal(batch.labels, few.labels[batch.index])
+        seen.append(batch.index)
+        return real(model, batch, noise)
+
+    monkeypatch.setitem(train.OBJECTIVES, "elbo", spying)
+    go(Run(tiny("mlp", steps=8), few), 8)
+    first, second = torch.cat(seen[:4]), torch.cat(seen[4:])
+    assert len(first.unique()) == len(second.unique()) == 96  # 100 images, the incomplete last batch left out
+    assert not torch.equal(first, second)
+
+
+def test_fewer_images_than_a_batch_are_one_batch(few: Images) -> None:
+    run = Run(tiny("mlp", batch_size=500, steps=2), few)
+    assert [step.number for step in run.steps()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_rate": 1e-3},
+        {"seed": 4},
+        {"steps": 11},
+        {"settings": {"latent": 3}},
+        {"precision": "bf16"},
+        {"batch_size": 8},
+    ],
+    ids=str,
+)
+def test_the_state_of_another_recipe_is_refused_in_a_sentence(changes: dict, few: Images, tmp_path: Path) -> None:
+    file = tmp_path / "state.safetensors"
+    Run(tiny("mlp"), few).save(file)
+    AcceleratorState._reset_state(True)
+    other = Run(tiny("mlp", **changes), few)
+    before = tensors(other)
+    with pytest.raises(StateMismatch, match="other settings than tiny has now: remove it to start anew"):
+        other.resume(file)
+    assert_equal(tensors(other), before)
+
+
+def test_a_recipe_may_change_how_it_is_scored_and_stored(few: Images, tmp_path: Path) -> None:
+    Run(tiny("mlp"), few).save(tmp_path / "state.safetensors")
+    Run(tiny("mlp", storage="float32", importance_samples=3), few).resume(tmp_path / "state.safetensors")
+
+
+def test_a_setting_that_json_turns_into_a_list_is_still_the_same_recipe(few: Images, tmp_path: Path) -> None:
+    recipe = tiny(settings={"latent": 2, "shape": (1, 28, 28), "network": "mlp", "hidden": 8})
+    Run(recipe, few).save(tmp_path / "state.safetensors")
+    Run(recipe, few).resume(tmp_path / "state.safetensors")
+
+
+@pytest.mark.parametrize("where", ["writing", "moving"])
+def test_a_crash_while_saving_leaves_the_former_state(where: str, few: Images, tmp_path: Path, monkeypatch) -> None:
+    file, run = tmp_path / "state.safetensors", Run(tiny("mlp"), few)
+    go(run, 2)
+    run.save(file)
+    saved = tensors(run)
+    go(run, 5)
+
+    def half(_tensors, to: Path, metadata=None) -> None:
+        to.write_bytes(b"half a file")
+        raise OSError("no space left on device")
+
+    def unmoved(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if where == "writing":
+            patched.setattr(train, "save_file", half)
+        else:
+            patched.setattr(Path, "replace", unmoved)
+        with pytest.raises((OSError, KeyboardInterrupt)):
+            run.save(file)
+    later = Run(tiny("mlp"), few)
+    later.resume(file)
+    assert later.done == 2
+    assert_equal(tensors(later), saved)
+
+
+def test_the_learning_rate_warms_up_and_then_falls_by_half_a_cosine() -> None:
+    recipe = tiny(steps=1000, warmup=100, learning_rate=2.0)
+    assert learning_rate(recipe, 0) == pytest.approx(0.02)
+    assert learning_rate(recipe, 49) == pytest.approx(1.0, rel=0.01)
+    assert learning_rate(recipe, 500) == pytest.approx(1.0)
+    assert learning_rate(recipe, 750) == pytest.approx(1 - math.sqrt(0.5))
+    assert learning_rate(recipe, 1000) == pytest.approx(0.0)
+    rates = [learning_rate(recipe, step) for step in range(1001)]
+    assert max(rates) == pytest.approx(2.0, rel=0.03)
+    assert 90 < rates.index(max(rates)) < 110
+    assert learning_rate(tiny(warmup=0), 0) == pytest.approx(recipe.learning_rate * 3e-3 / 2.0)
+
+
+def test_the_optimiser_steps_with_the_learning_rate_of_the_recipe(few: Images) -> None:
+    """Adam's first step moves each weight by the learning rate, whatever the gradient."""
+    recipe = tiny("mlp", warmup=4, learning_rate=0.008)
+    run = Run(recipe, few)
+    before = float(run.model.log_scale.detach())
+    go(run, 1)
+    assert abs(float(run.model.log_scale.detach()) - before) == pytest.approx(0.002, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_runs_one_step(name: str, few: Images) -> None:
+    recipe = RECIPES[name]
+    assert recipe.name == name
+    assert recipe.kind in KINDS
+    assert recipe.data in images.NAMES
+    assert recipe.objective in train.OBJECTIVES
+    assert hasattr(torch, recipe.storage)
+    run = Run(dataclasses.replace(recipe, batch_size=8), few)
+    before = tensors(run)
+    (step,) = go(run, 1)
+    assert step.number == 1
+    assert math.isfinite(step.loss)
+    assert step.loss == pytest.approx(sum(step.parts.values()), rel=1e-5)
+    assert step.bits_per_dim == pytest.approx(step.loss / (784 * math.log(2)), rel=1e-5)
+    assert not torch.equal(before["model.log_scale"], run.model.log_scale)
+
+
+def test_the_loss_falls(digits: Images) -> None:
+    steps = go(Run(tiny(steps=80, batch_size=64, warmup=5, learning_rate=5e-3), digits), 80)
+    first, last = (sum(step.loss for step in some) / 10 for some in (steps[:10], steps[-10:]))
+    assert last < 0.9 * first
+    seconds = [step.seconds for step in steps]
+    assert seconds == sorted(seconds)
+    assert seconds[0] > 0
+
+
+def test_a_loss_that_is_no_number_stops_the_run(few: Images) -> None:
+    run = Run(tiny("mlp", steps=3), few)
+    with torch.no_grad():
+        run.model.log_scale.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match="The loss of tiny is nan at step 1"):
+        go(run, 3)
+
+
+def test_missing_data_is_one_sentence_and_no_traceback(tmp_path: Path, monkeypatch) -> None:
+    import torchvision.datasets.mnist
+
+    def fail(*_, **__) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torchvision.datasets.mnist, "download_and_extract_archive", fail)
+    argv = ["train", "vae-mnist-2d", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", argv)
+    with pytest.raises(SystemExit) as raised:
+        train.main()
+    assert "MNIST could not be fetched" in str(raised.value)
+    assert "PLAYGROUND_DATA" in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_refuses_the_state_of_another_recipe_in_a_sentence(few: Images, tmp_path: Path, monkeypatch) -> None:
+    Run(tiny("mlp", seed=1), few).save(tmp_path / "state.safetensors")
+    monkeypatch.setitem(RECIPES, "tiny", tiny("mlp"))
+    monkeypatch.setattr(sys, "argv", ["train", "tiny", "--out", str(tmp_path), "--device", "cpu"])
+    with pytest.raises(SystemExit, match="remove it to start anew"):
+        train.main()
+
+
+def test_the_command_lists_the_recipes_there_are(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", "vae-nothing"])
+    with pytest.raises(SystemExit):
+        train.main()
+    assert "vae-mnist-2d" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_one_step_on_cuda_lowers_into_the_same_loss(precision: str, few: Images) -> None:
+    losses = []
+    for device in ("cpu", "cuda"):
+        AcceleratorState._reset_state(True)
+        run = Run(tiny(precision=precision), few, device=device)
+        (step,) = go(run, 1)
+        losses.append(step.loss)
+        assert run.model.log_scale.device.type == device
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4 if precision == "no" else 1e-2)

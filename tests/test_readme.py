@@ -1,0 +1,72 @@
+"""What the README says: the Space's front matter, the example code, and the figures of the checkpoints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+import yaml
+
+from models import zoo
+from models.contract import Density, GenerativeModel
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_front_matter_is_a_valid_space() -> None:
+    front = yaml.safe_load(README.split("---")[1])
+    pinned = dict(line.split("==") for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line)
+    assert front["sdk"] == "gradio"
+    assert front["sdk_version"] == pinned["gradio"]
+    assert tuple(map(int, front["python_version"].split("."))) >= (3, 11)
+    assert (ROOT / front["app_file"]).is_file()
+    assert front["license"] == "mit"
+    assert "MIT License" in (ROOT / "LICENSE").read_text()
+    assert 0 < len(front["short_description"]) <= 60
+    assert front["tags"]
+    assert {front["colorFrom"], front["colorTo"]} <= {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
+def test_the_example_of_use_runs() -> None:
+    found: dict = {}
+    exec(blocks()[0], found)
+    assert found["images"].shape == (16, 1, 28, 28)
+
+
+def test_the_worked_example_of_a_model_keeps_the_contract(tmp_path: Path) -> None:
+    found: dict = {}
+    exec(blocks()[1], found)
+    kind: type[GenerativeModel] = found["PixelFrequencies"]
+    model = kind(shape=(1, 1, 3), levels=4)
+    with torch.no_grad():
+        model.probability.copy_(torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.25] * 4, [1.0, 0.0, 0.0, 0.0]]))
+    everything = torch.cartesian_prod(*[torch.arange(4)] * 3).to(torch.uint8).reshape(64, 1, 1, 3)
+    said = model.log_prob(everything)
+    assert said.kind is Density.EXACT
+    assert abs(float(said.nats.exp().sum()) - 1) < 1e-6
+    assert torch.equal(model.sample(16, noise=3)[:8], model.sample(8, noise=3))
+    drawn = model.sample(20_000, noise=1)[:, 0, 0, 0]
+    assert abs(float((drawn == 3).double().mean()) - 0.4) < 0.02
+    model.save_pretrained(tmp_path)
+    assert torch.equal(kind.from_pretrained(tmp_path).probability, model.probability)
+
+
+def test_the_table_of_checkpoints_tells_their_recorded_scores() -> None:
+    for card in zoo.cards():
+        scores = card.scores["scores"]
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{card.name}`"))
+        assert f"{scores['elbo']['nats']:.1f}".replace("-", "−") in row
+        assert f"{scores['elbo']['bits_per_dim']:.3f}" in row
+        assert f"{scores['importance']['bits_per_dim']:.3f}" in row
+
+
+def test_the_pictures_of_the_readme_are_there() -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    assert len(pictures) == 2
+    assert all((ROOT / picture).is_file() for picture in pictures)
