@@ -58,7 +58,7 @@ def publish(run: Run, out: Path, *, data_folder: Path | None) -> None:
             round(float(q), 5) for q in torch.quantile(surprise, torch.linspace(0, 1, QUANTILES, dtype=torch.float64))
         ],
         "parameters": parameters,
-        "scale": float(model.scale) if isinstance(model, VAE) else None,  # of a pixel given z, in grey levels
+        "scale": float(model.scale.detach()) if isinstance(model, VAE) else None,  # of a pixel given z, in grey levels
         "training": {
             "steps": run.done,
             "of": recipe.steps,

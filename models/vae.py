@@ -52,6 +52,8 @@ class VAE(GenerativeModel):
             self.encoder, self.decoder = _perceptrons(self.spec, hidden)
         else:
             raise ValueError(f"network {network!r} is neither 'conv' nor 'mlp'.")
+        if scale is not None and not scale > 0:
+            raise ValueError(f"scale {scale} is not a positive number of grey levels.")
         log_scale = torch.tensor(math.log(scale if scale is not None else levels / 4.0))
         self.log_scale: Tensor
         if scale is None:

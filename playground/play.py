@@ -303,6 +303,12 @@ def _plane(card: zoo.Card) -> dict[str, Any]:
     }
 
 
+def load_references() -> None:
+    """Has them ready before the first person asks: importing what reads them takes a second."""
+    for data in ("mnist", "fashion"):
+        reference_pictures(data)
+
+
 @cache
 def reference_pictures(data: str) -> dict[str, Any]:
     """One picture a class to start from: the data set's own test images where they are at hand, else the bundled digits."""

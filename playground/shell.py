@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: no page asks another host for anything
@@ -75,6 +76,7 @@ def launch(**overrides: Any) -> tuple[Any, str, str]:
     app = demo.launch(**(settings | overrides | {"prevent_thread_lock": True}))
     print(f"The playground is open at http://{host}:{settings['server_port']}", flush=True)
     warm_up(inference)
+    threading.Thread(target=play.load_references, name="references", daemon=True).start()
     if blocking:
         demo.block_thread()
     return app

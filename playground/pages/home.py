@@ -22,4 +22,4 @@ def page(others: list[Page]) -> Page:
         ]
         component("home", {"cards": cards, "text": words})
 
-    return Page("Map", "/", words["question"], build)
+    return Page("Home", "/", words["question"], build)

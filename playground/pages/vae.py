@@ -89,8 +89,8 @@ def _models() -> dict[str, dict[str, Any]]:
         title = images.TITLES[card.data]
         facts = WORDS["facts"].format(
             title=title,
-            images=f"{TRAINED_ON[card.data]:,}".replace(",", "\u2009"),
-            parameters=f"{card.scores['parameters']:,}".replace(",", "\u2009"),
+            images=f"{TRAINED_ON[card.data]:,}".replace(",", "\u202f"),
+            parameters=f"{card.scores['parameters']:,}".replace(",", "\u202f"),
             bits=f"{card.scores['scores']['elbo']['bits_per_dim']:.3f}",
         )
         about = {"name": card.name, "latent": card.spec.latent, "title": title, "facts": facts, "scale": card.scores["scale"]}

@@ -67,7 +67,7 @@ def test_the_browser_writes_links_as_python_does(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
-    [(-0.001, 2, "0.00"), (-1234.5, 1, "−1\u2009234.5"), (0.5, 2, "0.50"), (1e6, 0, "1\u2009000\u2009000")],
+    [(-0.001, 2, "0.00"), (-1234.5, 1, "−1\u202f234.5"), (0.5, 2, "0.50"), (1e6, 0, "1\u202f000\u202f000")],
 )
 def test_numbers_are_written_as_people_write_them(page: Page, value: float, digits: int, text: str) -> None:
     assert page.evaluate("async ([b, v, d]) => (await import(`${b}/lib/dom.js`)).number(v, d)", [BASE, value, digits]) == text

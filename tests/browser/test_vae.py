@@ -230,7 +230,7 @@ def test_the_manifold_shows_the_plane_and_its_places(watched: Watched) -> None:
 
 
 def numbers(text: str) -> list[float]:
-    return [float(v.replace("−", "-").replace("\u2009", "")) for v in re.findall(r"[−-]?[\d\u2009]+(?:\.\d+)?", text)]
+    return [float(v.replace("−", "-").replace("\u202f", "")) for v in re.findall(r"[−-]?[\d\u202f]+(?:\.\d+)?", text)]
 
 
 def test_a_drawn_digit_is_prepared_encoded_and_its_bound_taken_apart(watched: Watched) -> None:

@@ -8,7 +8,7 @@ const EVERY = 2500; // ms between two pictures that change
 
 export function mount(element, { props }) {
   const { cards, text } = props.value;
-  const box = h("div", { class: "gmp cards" });
+  const box = h("div", { class: "cards" });
   for (const card of cards) {
     const badge = h("span", { class: "badge", "data-kind": "recorded" }, text.recorded);
     const strip = h("div", { class: "strip", role: "img", "aria-label": card.picture_label });
@@ -40,5 +40,5 @@ export function mount(element, { props }) {
       }, EVERY);
     }
   }
-  element.replaceChildren(box);
+  element.replaceChildren(h("div", { class: "gmp" }, box));
 }

@@ -25,7 +25,7 @@ export function m(tag, content = [], className = "") {
 /** A number as people write it: a real minus sign, `digits` after the point. */
 export function number(value, digits = 2) {
   if (!Number.isFinite(value)) return "–";
-  const text = Math.abs(value).toFixed(digits).replace(/\B(?=(\d{3})+(?!\d)(?<!\.\d*))/g, "\u2009");
+  const text = Math.abs(value).toFixed(digits).replace(/\B(?=(\d{3})+(?!\d)(?<!\.\d*))/g, "\u202f");
   return (value < 0 && Number(value.toFixed(digits)) !== 0 ? "−" : "") + text;
 }
 

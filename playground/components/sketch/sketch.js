@@ -7,10 +7,11 @@ const STEP = 8; // of the keyboard's pen
 
 /** Returns { clear() }; calls change(blob or null). `text`: label, undo, clear, keys. */
 export function sketch(host, { text, change }) {
-  const canvas = h("canvas", { width: SIDE, height: SIDE, tabindex: 0, role: "application", "aria-label": `${text.label} ${text.keys}`, title: text.keys });
+  const canvas = h("canvas", { width: SIDE, height: SIDE, tabindex: 0, role: "application", "aria-label": `${text.label}. ${text.keys}`, title: text.keys });
+  const hint = h("span", { "aria-hidden": "true" }, text.label);
   const undoButton = h("button", { type: "button", onclick: undo }, text.undo);
   const clearButton = h("button", { type: "button", onclick: () => erase(true) }, text.clear);
-  host.append(h("div", { class: "sketch" }, canvas, h("div", { class: "tools" }, undoButton, clearButton)));
+  host.append(h("div", { class: "sketch" }, h("div", { class: "paper" }, canvas, hint), h("div", { class: "tools" }, undoButton, clearButton)));
   const context = canvas.getContext("2d");
   let strokes = [];
   let stroke = null; // being drawn
@@ -34,6 +35,7 @@ export function sketch(host, { text, change }) {
       context.lineTo(...points.at(-1));
       context.stroke();
     }
+    hint.hidden = strokes.length > 0;
     undoButton.disabled = clearButton.disabled = !strokes.length;
   }
 

@@ -6,7 +6,7 @@ import { imageData, sheet } from "../lib/pixels.js";
 export function manifoldView(host, reading, stage) {
   const { text } = stage;
   let shown = null;
-  let at = 0;
+  let at = -1; // none was pointed at yet
   const canvas = h("canvas", { width: 28, height: 28, tabindex: 0, role: "application", "aria-label": text.manifold_label, title: text.manifold_keys });
   const frame = h("i", {});
   const range = h("input", { type: "range", min: 6, max: 24, step: 1, id: "vae-side", oninput: () => stage.choose({ side: Number(range.value) }) });
@@ -28,7 +28,7 @@ export function manifoldView(host, reading, stage) {
     const context = canvas.getContext("2d");
     for (let i = 0; i < found.n; i++) context.putImageData(imageData(found.pixels.subarray(i * 784, (i + 1) * 784), 28, 28), (i % query.side) * 28, Math.floor(i / query.side) * 28);
     canvas.dataset.painted = name;
-    at = Math.min(at, found.n - 1);
+    at = -1;
     mark();
   }, stage.failed);
 
@@ -38,6 +38,7 @@ export function manifoldView(host, reading, stage) {
   }
 
   function mark() {
+    frame.hidden = at < 0;
     const share = 100 / shown.side;
     Object.assign(frame.style, { left: `${(at % shown.side) * share}%`, top: `${Math.floor(at / shown.side) * share}%`, width: `${share}%`, height: `${share}%` });
   }
@@ -65,7 +66,7 @@ export function manifoldView(host, reading, stage) {
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -shown.side, ArrowDown: shown.side }[event.key];
     if (!step) return;
     event.preventDefault();
-    point(at + step);
+    point(at < 0 ? 0 : at + step);
   });
 
   return {

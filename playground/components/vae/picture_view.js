@@ -90,8 +90,7 @@ export function pictureView(host, reading, stage) {
     stage.setBadge("live");
     stage.took(performance.now() - began);
     stage.fine();
-    if (stage.settings().view === "picture") stage.pad.posterior(posterior());
-    stage.goTo(found.z, { quiet: true });
+    place();
     clearTimeout(waiting);
     estimate = null;
     waiting = setTimeout(() => importance({ name, seed, pixels }), 400); // when the hand rests
@@ -106,6 +105,13 @@ export function pictureView(host, reading, stage) {
     estimate = answer;
     read();
   }, stage.failed);
+
+  /** The posterior on the map, and the cursor on its draw: while this view is the one that is looked at. */
+  function place() {
+    if (stage.settings().view !== "picture" || !posterior()) return;
+    stage.pad.posterior(posterior());
+    stage.goTo(found.z, { quiet: true });
+  }
 
   function posterior() {
     if (!found || found.name !== stage.model().name) return null;
@@ -132,8 +138,8 @@ export function pictureView(host, reading, stage) {
       m("mi", "log"), term("p", "symbol-p"), m("mo", "("), term("x", "symbol-x"), m("mo", ")"), m("mo", "≥"),
       m("munder", [m("mrow", [m("msub", [m("mi", "E"), term("q", "symbol-q")]), m("mo", "["), m("mi", "log"), term("p", "symbol-p"), m("mo", "("), term("x", "symbol-x"), m("mo", "|"), term("z", "symbol-z"), m("mo", ")"), m("mo", "]")]), m("mn", number(found.reconstruction, 1), "symbol-p")]),
       m("mo", "−"),
-      m("munder", [m("mrow", [m("mtext", "KL", "symbol-kl"), m("mo", "("), term("q", "symbol-q"), m("mo", "("), term("z", "symbol-z"), m("mo", "|"), term("x", "symbol-x"), m("mo", ")"), m("mo", "‖"), term("p", "symbol-p"), m("mo", "("), term("z", "symbol-z"), m("mo", ")"), m("mo", ")")]), m("mn", number(found.kl, 1), "symbol-kl")]),
-      m("mo", "="), m("mn", number(found.elbo, 1)), m("mtext", ` ${text.nats}`),
+      m("munder", [m("mrow", [m("mtext", "KL", "symbol-kl"), m("mo", "("), term("q", "symbol-q"), m("mo", "("), term("z", "symbol-z"), m("mo", "|"), term("x", "symbol-x"), m("mo", ")"), m("mtext", "\u00a0‖\u00a0"), term("p", "symbol-p"), m("mo", "("), term("z", "symbol-z"), m("mo", ")"), m("mo", ")")]), m("mn", number(found.kl, 1), "symbol-kl")]),
+      m("mo", "="), m("mn", number(found.elbo, 1)), m("mtext", `\u00a0${text.nats}`),
     ]));
   }
 
@@ -192,6 +198,7 @@ export function pictureView(host, reading, stage) {
     paint(output, bytes(found.image));
     stage.setBadge("recorded");
     read();
+    place();
   }
 
   return {
@@ -201,10 +208,8 @@ export function pictureView(host, reading, stage) {
         showReferences().catch(stage.failed);
         if (source && !source.automatic) use(source);
       } else if (!source) showReferences().catch(stage.failed);
-      else if (changed("latent", "roll", "seed", "view")) explain();
-      else if (found) {
-        stage.pad.posterior(posterior());
-      }
+      else if (changed("latent", "roll", "seed")) explain();
+      if (changed("view")) place();
     },
     posterior,
     json: () => ({ picture: prepared ? Array.from(prepared.pixels) : null, bound: found, estimate }),

@@ -30,7 +30,8 @@ export function mount(element, { props, watch }) {
     h("button", { type: "button", role: "tab", id: `vae-tab-${view}`, "aria-controls": `vae-view-${view}`, onclick: () => choose({ view }) }, text.views[view]),
   );
   const tabList = h("div", { class: "vae-tabs", role: "tablist", "aria-label": text.views_label }, ...tabs, h("span", { class: "space" }), badge);
-  const left = h("div", {});
+  const leftTitle = h("h2", {});
+  const left = h("div", {}, h("div", { class: "map-head" }, leftTitle));
   const mapBox = h("div", {});
   const legend = h("div", { class: "legend" });
   const holesBox = h("input", { type: "checkbox", id: "vae-holes", onchange: () => choose({ holes: holesBox.checked }) });
@@ -165,7 +166,7 @@ export function mount(element, { props, watch }) {
     holesBox.checked = settings.holes;
     holesNote.replaceChildren();
     if (!settings.holes || !found?.points) return;
-    holesNote.append(fill(text.holes_note, { share: number(100 * found.share_of_prior_in_holes, 1), n: found.encoded.toLocaleString("en").replace(",", "\u2009") }));
+    holesNote.append(fill(text.holes_note, { share: number(100 * found.share_of_prior_in_holes, 1), n: found.encoded.toLocaleString("en").replace(",", "\u202f") }));
     if (found.deepest) holesNote.append(" ", h("button", { type: "button", class: "ghost", onclick: () => goTo(found.deepest) }, text.go_to_hole));
   }
 
@@ -225,6 +226,7 @@ export function mount(element, { props, watch }) {
       if (z) goTo(z, { quiet: true });
     }
     if (changed("holes")) showHoles();
+    leftTitle.textContent = fill(text.titles[settings.view], settings);
     code.textContent = page.code[settings.view];
     for (const view of VIEWS) if (view === settings.view || view === "sample") views[view].update(changed, !before);
     pad.posterior(settings.view === "picture" ? views.picture.posterior() : null);
