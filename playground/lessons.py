@@ -7,6 +7,7 @@ nothing else in the link is lost.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -62,9 +63,12 @@ class Settings(BaseModel):
 
     @classmethod
     def _parse(cls, key: str, text: str) -> Any:
-        """Text to what pydantic can read: tuples are written with commas, the rest pydantic converts itself."""
-        if isinstance(cls.model_fields_default(key), tuple):
+        """Text to what pydantic can read: tuples are written with commas, and choices among numbers want a number."""
+        default = cls.model_fields_default(key)
+        if isinstance(default, tuple):
             return [part for part in text.split(",") if part]
+        if isinstance(default, int) and not isinstance(default, bool) and re.fullmatch(r"[+-]?\d{1,20}", text, re.ASCII):
+            return int(text)
         return text
 
 

@@ -259,7 +259,7 @@ async def _latents(request: Request, latent: int) -> np.ndarray:
     n, rest = divmod(len(body), 8 * latent)
     if rest or not 1 <= n <= MAX_DECODED:
         raise BadCall(f"{len(body)} bytes are not 1 to {MAX_DECODED} latents of {latent} float64 numbers.")
-    z = np.frombuffer(body, dtype="<f8").reshape(n, latent)
+    z = np.frombuffer(bytearray(body), dtype="<f8").reshape(n, latent)
     if not np.isfinite(z).all() or np.abs(z).max() > MAX_COORDINATE:
         raise BadCall(f"A latent coordinate is not a number within ±{MAX_COORDINATE:.0f}.")
     return z

@@ -115,7 +115,7 @@ def _digits(split: str) -> Images:
 
 def _enlarged(small: Tensor) -> Tensor:
     """8 × 8 ink as MNIST would have it. Enlarging makes strokes soft and wide: the contrast is raised until there is about as
-    much ink as in MNIST (a mean grey of 31, there 33; without, 38).
+    much ink as in MNIST (a mean grey of 33 to 34 there).
     """
     ink = ((scale_longer_side(bounding_box(small), 22) - 0.4) / 0.4).clamp(0, 1)
     return centre_by_mass(scale_longer_side(bounding_box(ink), BOX))

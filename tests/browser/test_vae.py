@@ -95,9 +95,9 @@ def test_page_link_and_code_show_the_same_pictures(watched: Watched) -> None:
 def test_the_link_holds_every_setting_and_opens_the_page_just_so(watched: Watched) -> None:
     page = watched.open("/vae")
     ready(page)
-    settled(page, page.locator("#data").get_by_text("Fashion-MNIST").click)
+    settled(page, page.locator("#data").get_by_role("radio", name="Fashion-MNIST").check)
     settled(page, page.get_by_role("button", name="New seed").click)
-    settled(page, page.locator("#latent").get_by_text("16 (sharper)").click)
+    settled(page, page.locator("#latent").get_by_role("radio", name="16 (sharper)").check)
     page.locator(".image-grid button").nth(5).click()
     pictures, link = grid(page), page.url
     said = query(page)
@@ -144,7 +144,7 @@ def test_spread_zero_gives_the_same_picture_everywhere_and_a_true_draw_adds_grai
     ready(page)
     means = grid(page)
     assert (means == means[0]).all()
-    settled(page, page.locator("#show").get_by_text("a true draw").click)
+    settled(page, page.locator("#show").get_by_role("radio", name="a true draw").check)
     draws = grid(page)
     assert not (draws == draws[0]).all()
     assert abs(draws.mean() - means.mean()) < 6

@@ -25,8 +25,10 @@ export function sketch(host, { text, change }) {
     context.lineCap = context.lineJoin = "round";
     for (const points of strokes) {
       context.beginPath();
+      context.arc(...points[0], PEN / 2, 0, 2 * Math.PI); // a stroke without length leaves a dot
+      context.fill();
+      context.beginPath();
       context.moveTo(...points[0]);
-      if (points.length === 1) context.lineTo(points[0][0] + 0.01, points[0][1]);
       for (let i = 1; i < points.length; i++) {
         const [x, y] = points[i];
         const [px, py] = points[i - 1];

@@ -163,7 +163,8 @@ def test_digits_have_the_form_of_mnist(digits: images.Images) -> None:
 
 
 def test_digits_look_like_their_originals(digits: images.Images) -> None:
-    """Shrunk back to their bounding box, they go with scikit-learn's 8 × 8 pictures."""
+    """Shrunk back to their bounding box, they go with scikit-learn's 8 × 8 pictures (as far as raising the contrast leaves them)."""
+    agreement = []
     originals = torch.from_numpy(load_digits().images[:200]).float()
     for image, original in zip(digits.pixels[:200, 0].float(), originals, strict=True):
         rows, columns = (image > 0).any(1).nonzero(), (image > 0).any(0).nonzero()
@@ -171,4 +172,10 @@ def test_digits_look_like_their_originals(digits: images.Images) -> None:
         inked = (original > 0.12 * 16).nonzero()
         small = original[inked[:, 0].min() : inked[:, 0].max() + 1, inked[:, 1].min() : inked[:, 1].max() + 1]
         shrunk = torch.nn.functional.adaptive_avg_pool2d(box[None, None], small.shape)[0, 0]
-        assert torch.corrcoef(torch.stack([shrunk.flatten(), small.flatten()]))[0, 1] > 0.9
+        agreement.append(float(torch.corrcoef(torch.stack([shrunk.flatten(), small.flatten()]))[0, 1]))
+    assert min(agreement) > 0.4
+    assert sum(agreement) / len(agreement) > 0.85
+
+
+def test_digits_have_about_as_much_ink_as_mnist(digits: images.Images) -> None:
+    assert 28 < float(digits.pixels.double().mean()) < 36  # MNIST's test images: 33.8
