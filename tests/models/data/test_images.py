@@ -163,7 +163,7 @@ def test_digits_have_the_form_of_mnist(digits: images.Images) -> None:
 
 
 def test_digits_look_like_their_originals(digits: images.Images) -> None:
-    """Shrunk back to their bounding box, they go with scikit-learn's 8 × 8 pictures (as far as raising the contrast leaves them)."""
+    """Shrunk back to their bounding box, they go with scikit-learn's 8 × 8 pictures, as far as raised contrast lets them."""
     agreement = []
     originals = torch.from_numpy(load_digits().images[:200]).float()
     for image, original in zip(digits.pixels[:200, 0].float(), originals, strict=True):
