@@ -95,5 +95,5 @@ if __name__ == "__main__":
     from playground import inference, shell
 
     if sys.argv[1] == "single":
-        inference.WINDOW, inference.MAX_ROWS = 0.0, 1
+        inference.MAX_ROWS = 1
     shell.launch()

@@ -200,6 +200,19 @@ def _refuse(labels: Tensor | None) -> None:
         raise ValueError("This VAE has no classes: labels must be None.")
 
 
+class ToFewChannels(nn.Conv2d):
+    """A 3×3 convolution with as few outputs as a picture has colours.
+
+    In float64, PyTorch's convolution on the CPU copies nine shifted inputs and then multiplies: here 16 channels shifted for one
+    that is wanted. Its transpose with the flipped kernel is the same sum, multiplied first and shifted afterwards.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        if input.dtype != torch.float64 or input.device.type != "cpu":
+            return super().forward(input)
+        return nn.functional.conv_transpose2d(input, self.weight.flip(2, 3).transpose(0, 1), self.bias, padding=1)
+
+
 def _convolutional(spec: Spec, hidden: int, channels: int) -> tuple[nn.Module, nn.Module]:
     """Two halvings of the picture to `(channels, H/4, W/4)`, and back."""
     c, h, w = spec.shape
@@ -226,7 +239,7 @@ def _convolutional(spec: Spec, hidden: int, channels: int) -> tuple[nn.Module, n
         nn.SiLU(),
         nn.ConvTranspose2d(channels, half, 4, stride=2, padding=1),  # (B, half, H, W)
         nn.SiLU(),
-        nn.Conv2d(half, c, 3, padding=1),
+        ToFewChannels(half, c, 3, padding=1),
     )
     return encoder, decoder
 

@@ -293,3 +293,16 @@ def test_decode_on_cuda_equals_decode_on_the_cpu_in_float64() -> None:
         model.cuda()
         assert torch.equal(model.decode(z.cuda()).cpu(), on_cpu)
         assert torch.equal(model.sample(8, noise=3).cpu(), samples)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_last_convolution_in_float64_is_the_plain_one(channels: int) -> None:
+    torch.manual_seed(0)
+    fast = vae.ToFewChannels(16, channels, 3, padding=1).double()
+    slow = torch.nn.Conv2d(16, channels, 3, padding=1).double()
+    slow.load_state_dict(fast.state_dict())
+    x = torch.randn(5, 16, 12, 8, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(fast(x), slow(x), rtol=0, atol=1e-13)
+    (a,) = torch.autograd.grad(fast(x).square().sum(), x)
+    (b,) = torch.autograd.grad(slow(x).square().sum(), x)
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-11)

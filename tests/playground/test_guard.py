@@ -300,13 +300,13 @@ class Rated:
 
 def test_a_browser_may_burst_then_is_held_to_its_rate():
     rated = Rated()
-    assert rated([TOKEN] * 121) == [200] * 120 + [429]
-    rated.clock.now += 0.5  # half a second of 60
-    assert rated([TOKEN] * 31) == [200] * 30 + [429]
+    assert rated([TOKEN] * 301) == [200] * 300 + [429]
+    rated.clock.now += 0.5  # half a second of 150
+    assert rated([TOKEN] * 76) == [200] * 75 + [429]
     rated.clock.now += 3600
-    assert rated([TOKEN] * 121) == [200] * 120 + [429]
+    assert rated([TOKEN] * 301) == [200] * 300 + [429]
     [late] = rated.answers([TOKEN])
-    assert_sentence(late, 429, "60", "this browser", "1 s")
+    assert_sentence(late, 429, "150", "this browser", "1 s")
     assert late.headers["retry-after"] == "1"
 
 
@@ -317,7 +317,7 @@ def test_sixty_browsers_share_an_address_without_harm():
 @pytest.mark.parametrize("token", ["short", "x" * 65, "sixteen letters!", "ünïcödé-ünïcödé-", ""])
 def test_malformed_and_missing_tokens_share_the_bucket_of_their_address(token):
     rated = Rated()
-    assert rated([None] * 100) == [200] * 100
+    assert rated([None] * 280) == [200] * 280
     assert rated([token] * 21) == [200] * 20 + [429]
     assert rated([TOKEN]) == [200]
 
@@ -334,7 +334,7 @@ def test_minting_tokens_is_no_way_round_the_address():
 def test_static_files_are_not_rated_but_posts_to_them_are():
     rated = Rated()
     assert set(rated([None] * 300, "/play/static/pad.js", "GET")) == {200}
-    assert rated([None] * 121, "/play/static/pad.js")[-1] == 429
+    assert rated([None] * 301, "/play/static/pad.js")[-1] == 429
 
 
 def test_buckets_forget_the_longest_unused_and_stay_bounded(monkeypatch):

@@ -31,7 +31,7 @@ def test_a_joined_batch_gives_everyone_what_they_would_get_alone() -> None:
         np.testing.assert_array_equal(future.result(30), alone.numpy())
 
 
-def test_requests_in_the_window_are_one_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_in_the_window_are_decoded_as_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Inference()
     engine.decode(NAME, np.zeros((1, 2))).result(30)  # loaded
     calls: list[int] = []
@@ -44,7 +44,7 @@ def test_requests_in_the_window_are_one_forward_pass(monkeypatch: pytest.MonkeyP
     gate.set()
     for future in waiting:
         future.result(30)
-    assert calls == [40]
+    assert calls == [module.PIECE, module.PIECE, 40 - 2 * module.PIECE]
 
 
 def test_two_models_asked_in_turn_are_both_answered() -> None:

@@ -1,18 +1,19 @@
 /** Talking to /play/: one token a browser, errors as sentences, and never a stale answer. */
 
 const KEY = "gmp-token";
+const spare = Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
 /** A random name for this browser, by which its rate is measured. Nothing is stored under it on the server. */
 function token() {
   try {
     let value = localStorage.getItem(KEY);
     if (!/^[A-Za-z0-9_-]{16,64}$/.test(value ?? "")) {
-      value = Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+      value = spare;
       localStorage.setItem(KEY, value);
     }
     return value;
   } catch {
-    return "storage-is-blocked"; // a browser that forbids storage shares one allowance with its like
+    return spare; // a browser that forbids storage has another name at each visit
   }
 }
 
