@@ -29,6 +29,13 @@ FLAGS = [
 ]
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
 @dataclass(frozen=True)
 class Server:
     url: str
@@ -39,9 +46,7 @@ class Server:
 @contextmanager
 def serve(arguments: Sequence[str], path: str = "/vae") -> Iterator[Server]:
     """`python ARGUMENTS` with HOST and PORT set, from its start until it answers `path`; ended afterwards."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "HOST": "127.0.0.1", "PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)

@@ -81,7 +81,10 @@ class Run:
             self.optimiser.zero_grad()
             with self.accelerator.autocast():
                 loss = objective(self.model, Batch(self._pixels[index], self._labels[index], index), noise.at(self.done))
-            self.accelerator.backward(loss.total)
+            extra = kl_weight(self.recipe, self.done) - 1
+            self.accelerator.backward(loss.total + extra * loss.parts["kl"].mean() if extra else loss.total)
+            if self.recipe.clip is not None:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
             self.optimiser.step()
             self.done += 1
             total = float(loss.total.detach())
@@ -132,6 +135,15 @@ def learning_rate(recipe: Recipe, step: int) -> float:
         * 0.5
         * (1 + math.cos(math.pi * step / recipe.steps))
     )
+
+
+def kl_weight(recipe: Recipe, step: int) -> float:
+    """The weight of the KL in what is descended: from the recipe's `kl_start` in a line to 1 at half its steps, then 1.
+
+    A heavy KL at first keeps the early codes near the prior; codes that have once strayed come back slowly, since the KL is a
+    hundredth of the loss. Recorded losses and scores are always those of weight 1.
+    """
+    return 1 + (recipe.kl_start - 1) * max(0.0, 1 - step / (recipe.steps / 2))
 
 
 def _identity(recipe: Recipe) -> dict[str, object]:

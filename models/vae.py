@@ -203,11 +203,11 @@ def _refuse(labels: Tensor | None) -> None:
 class ToFewChannels(nn.Conv2d):
     """A 3×3 convolution with as few outputs as a picture has colours.
 
-    In float64, PyTorch's convolution on the CPU copies nine shifted inputs and then multiplies: here 16 channels shifted for one
-    that is wanted. Its transpose with the flipped kernel is the same sum, multiplied first and shifted afterwards.
+    In float64, PyTorch's convolution on the CPU copies nine shifted inputs and then multiplies: here 16 channels for one that
+    is wanted. Its transpose with the flipped kernel is the same sum, multiplied first and shifted afterwards.
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         if input.dtype != torch.float64 or input.device.type != "cpu":
             return super().forward(input)
         return nn.functional.conv_transpose2d(input, self.weight.flip(2, 3).transpose(0, 1), self.bias, padding=1)

@@ -22,7 +22,7 @@ MAX_SHOWN = 40  # characters of a bad value that are repeated in its sentence
 class Settings(BaseModel):
     """The base of every page's settings: numbers, words and short tuples of numbers (written with commas)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> tuple[Self, list[str]]:
@@ -46,6 +46,23 @@ class Settings(BaseModel):
                 default = cls.model_fields[key].get_default(call_default_factory=True)
                 notices.append(f"{key} = {_short(known[key])} does not fit ({_reason(one)}): {_text(default)} is used instead.")
             return cls.model_validate({k: v for k, v in values.items() if k not in wrong}), notices
+
+    @classmethod
+    def nearest(cls, values: Mapping[str, Any]) -> tuple[Self, list[str]]:
+        """The settings nearest to what a person typed: numbers beyond a limit are that limit, what makes no sense is the
+        default; with a sentence for each.
+        """
+        values, notices = dict(values), []
+        for _ in values:
+            try:
+                return cls.model_validate(values), notices
+            except ValidationError as error:
+                one = error.errors()[0]
+                key, context = str(one["loc"][0]), one.get("ctx") or {}
+                instead = context.get("ge", context.get("le", cls.model_fields_default(key)))
+                notices.append(f"{key} = {_short(str(values[key]))} does not fit ({_reason(one)}): {_text(instead)} is used.")
+                values[key] = instead
+        return cls.model_validate(values), notices
 
     def to_query(self) -> str:
         """`v=1&key=value…` of what differs from the defaults; "" if nothing does."""
@@ -87,4 +104,19 @@ def _short(text: str) -> str:
 
 
 def _reason(error: Any) -> str:
-    return str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    """What pydantic found wrong, in words for people."""
+    context = error.get("ctx") or {}
+    reasons = {
+        "int_parsing": "it is not a whole number",
+        "int_from_float": "it is not a whole number",
+        "int_type": "it is not a whole number",
+        "float_parsing": "it is not a number",
+        "float_type": "it is not a number",
+        "finite_number": "it is not a finite number",
+        "bool_parsing": "it is 1 or 0",
+        "literal_error": f"it is {context.get('expected')}",
+        "greater_than_equal": f"it is at least {context.get('ge')}",
+        "less_than_equal": f"it is at most {context.get('le')}",
+        "less_than": f"it is below {context.get('lt')}",
+    }
+    return reasons.get(error["type"]) or str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")

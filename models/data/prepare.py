@@ -38,18 +38,46 @@ class Step:
 def ink_on_black(grey: Tensor) -> Tensor:
     """White ink on a black ground, in 0 to 1, from grey values 0 to 255 `(H, W)`.
 
-    The ground is the median of the picture's border. Ink is what differs from it, in whichever direction differs more, and
-    the strongest difference becomes full white: so a pencil on photographed paper and a white digit on black look alike.
+    Ink is what differs from the ground (`_ground`), in whichever direction differs more, by more than the ground differs from
+    itself; the strongest difference becomes full white. So pencil on unevenly lit paper and a white digit on black look alike.
     """
     values = grey.double()
-    border = torch.cat([values[0], values[-1], values[:, 0], values[:, -1]])
-    difference = values - border.median()
+    ground, noise = _ground(values)
+    difference = values - ground
     if -difference.min() > difference.max():
         difference = -difference
+    difference = difference - 3 * noise
     strongest = float(difference.max())
     if strongest < 8:  # grey levels: less is a photograph's noise
         raise NothingThere(f"The picture is one even grey (contrast {strongest:.0f} of 255): there is nothing to see in it.")
     return difference.clamp_min(0) / strongest
+
+
+def _ground(values: Tensor) -> tuple[Tensor, float]:
+    """What lies behind the ink, `(H, W)`, and the median distance of the border from it, both in grey levels.
+
+    A quadratic surface through the picture's border: light that falls off to one side, or to all. It is fitted by least squares
+    three times, each time without what lies far from the fit before: ink may reach the border.
+    """
+    h, w = values.shape
+    row, column = torch.meshgrid(
+        torch.linspace(-1, 1, h, dtype=values.dtype), torch.linspace(-1, 1, w, dtype=values.dtype), indexing="ij"
+    )
+    surface = torch.stack([torch.ones_like(row), row, column, row * column, row**2, column**2], -1)  # (H, W, 6)
+    edge = torch.ones(h, w, dtype=torch.bool)
+    edge[1:-1, 1:-1] = False
+    terms, border = surface[edge], values[edge]
+    kept = (border - border.median()).abs() <= max(40.0, 3 * float((border - border.median()).abs().median()))
+    weights = torch.zeros(terms.shape[1], dtype=values.dtype)
+    weights[0] = border.median()
+    for _ in range(3):
+        if int(kept.sum()) < 4 * terms.shape[1]:
+            break
+        weights = torch.linalg.lstsq(terms[kept], border[kept, None]).solution[:, 0]
+        distance = (border - terms @ weights).abs()
+        kept = distance <= max(2.0, 3 * float(distance[kept].median()))
+    noise = float((border - terms @ weights)[kept].abs().median()) if kept.any() else 0.0
+    return surface @ weights, noise if noise > 0.5 else 0.0
 
 
 def bounding_box(ink: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import secrets
 from typing import Any, Literal
 
 import gradio as gr
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationInfo, field_validator
 
 from models import zoo
 from models.data import images
@@ -39,11 +39,19 @@ class VaeSettings(Settings):
     show: Literal["mean", "draw"] = "mean"
     pick: int = Field(default=0, ge=0, lt=MAX_SAMPLES)
     z: tuple[float, ...] = Field(default=(), max_length=16)
+    ref: int = Field(default=3, ge=0, le=9)
     holes: bool = False
     roll: int = Field(default=0, ge=0, le=9_999)
     side: int = Field(default=16, ge=6, le=MAX_SIDE)
     across: int = Field(default=0, ge=0, le=15)
     down: int = Field(default=1, ge=0, le=15)
+
+    @field_validator("z")
+    @classmethod
+    def _as_many_as_dimensions(cls, z: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        if len(z) not in (0, info.data.get("latent", len(z))):
+            raise ValueError(f"it has {len(z)} numbers, and the model {info.data['latent']} dimensions")
+        return z
 
 
 RAIL = ("data", "latent", "show", "n", "spread", "seed")  # the settings that the rail's controls hold, in their order
@@ -127,9 +135,9 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
         with gr.Column(elem_classes="gmp-stage"):
             stage = component("vae", fixed | _stage(start, whole=True), elem_id="vae-stage")
         with gr.Column(elem_classes=["gmp-rail", "gmp", "gmp-card"]):
-            with gr.Row():
-                same = gr.Button(WORDS["same_seed"], variant="primary", elem_id="same-seed", min_width=80)
-                new = gr.Button(WORDS["new_seed"], elem_id="new-seed", min_width=80)
+            with gr.Row(elem_id="dice"):
+                same = gr.Button(WORDS["same_seed"], elem_id="same-seed", min_width=80)
+                new = gr.Button(WORDS["new_seed"], variant="primary", elem_id="new-seed", min_width=80)
             data = gr.Radio(
                 [(images.TITLES[d], d) for d in ("mnist", "fashion")], value=start.data, label=WORDS["data"], elem_id="data"
             )
@@ -147,30 +155,31 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
             )
             n = gr.Slider(4, MAX_SAMPLES, value=start.n, step=4, label=WORDS["n"], elem_id="n")
             spread = gr.Slider(0, 3, value=start.spread, step=0.05, label=WORDS["spread"], elem_id="spread")
-            seed = gr.Number(value=start.seed, precision=0, minimum=0, maximum=2**53, label=WORDS["seed"], elem_id="seed")
+            seed = gr.Number(value=start.seed, precision=0, label=WORDS["seed"], elem_id="seed")
             reset = gr.Button(WORDS["reset"], elem_id="reset")
     controls = [data, latent, show, n, spread, seed]
-    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+    # Values come as they are (preprocess=False): what does not fit gets our sentence, not Gradio's error.
+    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "preprocess": False}
 
     def rail(settings: VaeSettings) -> list[Any]:
         return [getattr(settings, key) for key in RAIL]
 
-    def checked(values: tuple[Any, ...]) -> VaeSettings:
-        try:
-            return VaeSettings(**dict(zip(RAIL, values, strict=True)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise gr.Error(f"{first['loc'][0]} = {first['input']!r}: {first['msg'].lower()}.", print_exception=False) from error
+    def nearest(values: tuple[Any, ...]) -> tuple[VaeSettings, list[str]]:
+        return VaeSettings.nearest(dict(zip(RAIL, values, strict=True)))
 
-    def changed(*values: Any) -> dict[str, Any]:
-        return _stage(checked(values))
+    def changed(*values: Any) -> list[Any]:
+        """A control that holds what does not fit is set to what is used; the others are left alone, under a moving hand."""
+        settings, notices = nearest(values)
+        said = [gr.skip() if now == then else now for now, then in zip(rail(settings), values, strict=True)]
+        return [*said, _stage(settings, notices=notices)]
 
     def repeated(*values: Any) -> dict[str, Any]:
-        return _stage(checked(values), again=True)
+        settings, notices = nearest(values)
+        return _stage(settings, notices=notices, again=True)
 
     def reseeded(*values: Any) -> list[Any]:
-        drawn = secrets.randbelow(NEW_SEEDS)
-        return [drawn, _stage(checked((*values[:-1], drawn)))]
+        settings, notices = nearest((*values[:-1], secrets.randbelow(NEW_SEEDS)))
+        return [settings.seed, _stage(settings, notices=notices)]
 
     def opened(request: gr.Request) -> list[Any]:
         settings, notices = VaeSettings.from_query(dict(request.query_params))
@@ -184,7 +193,7 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
         [*listeners, seed.submit, seed.blur],
         changed,
         controls,
-        stage,
+        [*controls, stage],
         trigger_mode="always_last",
         api_name="vae_settings",
         **quick,

@@ -316,6 +316,7 @@ def test_a_hostile_file_gets_a_sentence_and_nothing_is_lost(
     expect(problem).to_be_visible()
     if says:
         expect(problem).to_contain_text(says)
+    expect(problem).to_contain_text("still shown")
     np.testing.assert_array_equal(grey(page.locator(".pair canvas").first), before)
     assert [error for error in watched.errors if "422" not in error] == []
 
@@ -445,3 +446,92 @@ def test_every_control_has_a_name(watched: Watched) -> None:
         ".map(e => e.outerHTML.slice(0, 100))"
     )
     assert nameless == []
+
+
+def test_pointing_looks_and_a_click_stays(watched: Watched) -> None:
+    page = watched.open("/vae")
+    ready(page)
+    box = page.locator(".latent-pad canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.8)
+    page.mouse.down()
+    page.mouse.up()
+    chosen = caught_up(page)
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.7, steps=5)
+    assert caught_up(page) != chosen
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] - 200, steps=10)
+    assert caught_up(page) == chosen
+    page.wait_for_timeout(400)
+    assert [float(v) for v in query(page)["z"].split(",")] == chosen
+
+
+def test_typed_numbers_beyond_a_limit_become_the_limit_with_a_sentence(watched: Watched) -> None:
+    page = watched.open("/vae")
+    ready(page)
+    field = page.locator("#seed input")
+    field.fill("-5")
+    field.press("Enter")
+    expect(page.locator(".notice").first).to_contain_text("seed")
+    expect(field).to_have_value("0")
+    field.fill("123")
+    settled(page, lambda: field.press("Enter"))
+    expect(page.locator(".notice").first).to_be_hidden()
+    assert query(page)["seed"] == "123"
+    watched.assert_clean()
+
+
+def test_large_seeds_survive_the_link(watched: Watched) -> None:
+    page = watched.open("/vae?v=1&seed=99999999999999")
+    ready(page)
+    assert query(page)["seed"] == "99999999999999"
+    code = page.locator("pre.code").text_content()
+    namespace: dict = {}
+    exec(code, namespace)
+    np.testing.assert_array_equal(grid(page), namespace["images"].numpy()[:, 0])
+
+
+def test_back_returns_to_the_seed_before(watched: Watched) -> None:
+    page = watched.open("/vae?v=1&seed=21")
+    ready(page)
+    before = grid(page)
+    settled(page, page.get_by_role("button", name="New seed").click)
+    assert query(page).get("seed") != "21"
+    page.go_back()
+    ready(page)
+    assert query(page)["seed"] == "21"
+    np.testing.assert_array_equal(grid(page), before)
+
+
+def test_changing_the_model_keeps_the_picture_and_its_place_together(watched: Watched) -> None:
+    page = watched.open("/vae?v=1&view=picture&latent=16&ref=5")
+    ready(page)
+    page.locator("#data").get_by_role("radio", name="Fashion-MNIST").check()
+    page.wait_for_timeout(1200)
+    page.locator("#latent").get_by_role("radio", name="2 (a map)").check()
+    page.wait_for_timeout(2500)
+    rolled = [float(v) for v in page.locator(".pair canvas").nth(1).get_attribute("data-z").split(",")]
+    np.testing.assert_allclose(caught_up(page), rolled, atol=1e-4)
+    np.testing.assert_array_equal(grey(here(page)), grey(page.locator(".pair canvas").nth(1)))
+
+
+def test_a_reference_picture_is_in_the_link(watched: Watched) -> None:
+    page = watched.open("/vae?v=1&view=picture")
+    ready(page)
+    page.get_by_role("button", name="Take this picture: 7").click()
+    page.wait_for_timeout(1200)
+    seen = grey(page.locator(".pair canvas").first)
+    assert query(page)["ref"] == "7"
+    page.reload()
+    ready(page)
+    page.wait_for_timeout(1500)
+    np.testing.assert_array_equal(grey(page.locator(".pair canvas").first), seen)
+
+
+def test_one_class_can_be_shown_alone(watched: Watched) -> None:
+    page = watched.open("/vae")
+    ready(page)
+    canvas = page.locator(".latent-pad canvas")
+    before = canvas.evaluate("c => c.toDataURL()")
+    page.get_by_role("button", name="Show 3 alone").click()
+    page.wait_for_function("old => document.querySelector('.latent-pad canvas').toDataURL() !== old", arg=before)
+    page.get_by_role("button", name="Show 3 alone").click()
+    page.wait_for_function("old => document.querySelector('.latent-pad canvas').toDataURL() === old", arg=before)

@@ -291,3 +291,13 @@ def test_one_step_on_cuda_lowers_into_the_same_loss(precision: str, few: Images)
         losses.append(step.loss)
         assert run.model.log_scale.device.type == device
     assert losses[1] == pytest.approx(losses[0], rel=1e-4 if precision == "no" else 1e-2)
+
+
+def test_the_kls_weight_falls_to_one_at_half_the_steps() -> None:
+    recipe = dataclasses.replace(RECIPES["vae-mnist-2d"], steps=100, kl_start=9.0)
+    weights = [train.kl_weight(recipe, step) for step in range(100)]
+    assert weights[0] == 9
+    assert weights[25] == pytest.approx(5)
+    assert weights[50:] == [1.0] * 50
+    assert weights == sorted(weights, reverse=True)
+    assert train.kl_weight(RECIPES["vae-mnist-16d"], 0) == 1

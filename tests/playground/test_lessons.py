@@ -14,13 +14,13 @@ from playground.pages.vae import VaeSettings
 FITTING = st.builds(
     VaeSettings,
     data=st.sampled_from(["mnist", "fashion"]),
-    latent=st.sampled_from([2, 16]),
+    latent=st.just(16),
     view=st.sampled_from(["sample", "picture", "manifold"]),
     seed=st.integers(0, 2**53),
     n=st.integers(4, 64),
     spread=st.integers(0, 60).map(lambda k: k / 20),
     show=st.sampled_from(["mean", "draw"]),
-    z=st.lists(st.integers(-40_000, 40_000).map(lambda k: k / 10_000), max_size=16).map(tuple),
+    z=st.sampled_from([0, 16]).flatmap(lambda n: st.tuples(*[st.integers(-40_000, 40_000).map(lambda k: k / 10_000)] * n)),
     holes=st.booleans(),
 )
 
@@ -44,14 +44,15 @@ def test_an_address_is_readable() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "word"),
     [
-        ("seed", "minus one", "integer"),
-        ("seed", "-1", "greater than or equal to 0"),
-        ("n", "5000", "less than or equal to 64"),
+        ("seed", "minus one", "whole number"),
+        ("seed", "-1", "at least 0"),
+        ("n", "5000", "at most 64"),
         ("data", "imagenet", "mnist"),
-        ("spread", "nan", "spread"),
+        ("spread", "nan", "finite"),
         ("latent", "3", "2 or 16"),
         ("z", "1,zwei", "number"),
-        ("holes", "perhaps", "boolean"),
+        ("holes", "perhaps", "1 or 0"),
+        ("z", "1,2,3", "3 numbers"),
     ],
 )
 def test_a_bad_value_falls_back_with_a_sentence_and_loses_nothing_else(key: str, value: str, word: str) -> None:
@@ -113,3 +114,37 @@ def test_every_settings_address_is_short() -> None:
         down=15,
     )
     assert len(longest.to_query()) <= MAX_QUERY
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "used"),
+    [
+        ("n", 999, 64),
+        ("n", -3, 4),
+        ("spread", 17.5, 3),
+        ("seed", -1, 0),
+        ("seed", 2**60, 2**53),
+        ("seed", None, 7),
+        ("seed", 1.5, 7),
+        ("data", "cats", "mnist"),
+        ("latent", "many", 2),
+        ("show", [], "mean"),
+    ],
+)
+def test_what_was_typed_becomes_the_nearest_that_fits_with_a_sentence(key: str, typed: object, used: object) -> None:
+    settings, notices = VaeSettings.nearest({"seed": 7, "n": 8, key: typed})
+    assert getattr(settings, key) == used
+    assert len(notices) == 1
+    assert key in notices[0]
+    assert settings.n == (8 if key != "n" else used)
+
+
+def test_what_fits_is_left_alone() -> None:
+    assert VaeSettings.nearest({"seed": 9, "spread": 1}) == (VaeSettings(seed=9), [])
+
+
+def test_every_setting_may_be_wrong_at_once() -> None:
+    wrong = dict.fromkeys(VaeSettings.model_fields, object())
+    settings, notices = VaeSettings.nearest(wrong)
+    assert settings == VaeSettings()
+    assert len(notices) == len(wrong)

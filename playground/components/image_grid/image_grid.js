@@ -10,7 +10,7 @@ export function imageGrid(host, { label, pick, hover = () => {} }) {
   let chosen = 0;
 
   function columns() {
-    return tiles.length > 36 ? 8 : tiles.length > 16 ? 6 : 4;
+    return tiles.length > 36 ? 8 : tiles.length > 16 ? 6 : tiles.length > 9 ? 4 : tiles.length > 4 ? 3 : 2;
   }
 
   grid.addEventListener("keydown", (event) => {
@@ -46,6 +46,12 @@ export function imageGrid(host, { label, pick, hover = () => {} }) {
         button.setAttribute("aria-label", names(i));
       });
       grid.dataset.painted = String(performance.now());
+    },
+    /** A blink: the same pictures came again. */
+    flash() {
+      grid.classList.remove("flash");
+      void grid.offsetWidth; // lets the animation begin anew
+      grid.classList.add("flash");
     },
     choose(i) {
       chosen = i;

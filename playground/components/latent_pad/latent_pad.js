@@ -14,8 +14,11 @@ export function radius(share) {
 /** The colour token of class `c`. */
 export const classColour = (c) => `c${c % 10}`;
 
-/** Returns setters; calls move([x, y]) with every place that is wanted, pick(i) where a dot is clicked, hover(i or null). */
-export function latentPad(host, { text, move, pick, hover = () => {} }) {
+/**
+ * Returns setters. Calls move([x, y]) with a place that is chosen, look([x, y]) with one that is only pointed at, and look(null) when
+ * the pointer leaves; pick(i) where a dot is clicked, hover(i or null) where one is near.
+ */
+export function latentPad(host, { text, move, look, pick, hover = () => {} }) {
   const canvas = document.createElement("canvas");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
@@ -34,6 +37,8 @@ export function latentPad(host, { text, move, pick, hover = () => {} }) {
   let cursor = null;
   let posterior = null;
   let holes = false;
+  let frame = null; // half the side of a square to draw
+  let only = null; // the class shown alone
   let base = null; // the kept picture
   let size = 0; // device pixels
   let scheduled = false;
@@ -65,8 +70,8 @@ export function latentPad(host, { text, move, pick, hover = () => {} }) {
       c.font = `600 ${9.5 * unit}px system-ui, sans-serif`;
       c.textAlign = "center";
       c.textBaseline = "middle";
-      c.globalAlpha = 0.62;
       for (let i = 0; i < plane.labels.length; i++) {
+        c.globalAlpha = only === null ? 0.62 : plane.labels[i] === only ? 0.95 : 0.07;
         c.fillStyle = classes[plane.labels[i]];
         c.fillText(plane.glyphs[plane.labels[i]], X(plane.points[2 * i]), Y(plane.points[2 * i + 1]));
       }
@@ -83,10 +88,17 @@ export function latentPad(host, { text, move, pick, hover = () => {} }) {
       c.beginPath();
       c.arc(X(0), Y(0), r, 0, 2 * Math.PI);
       c.stroke();
-      label(c, `${Math.round(share * 100)} %`, X(0), Y(0) - r - 2 * unit, unit);
+      label(c, share === 0.99 ? `99 % ${text.ring}` : `${Math.round(share * 100)} %`, X(0), Y(0) - r - 2 * unit, unit);
     }
     c.setLineDash([]);
     c.fillStyle = colour(canvas, "soft");
+    c.font = `${11 * unit}px system-ui, sans-serif`;
+    c.textAlign = "center";
+    for (const at of [-2, 0, 2]) {
+      label(c, String(at).replace("-", "−"), X(at), size - 5 * unit, unit);
+      if (at) label(c, String(at).replace("-", "−"), 10 * unit, Y(at) + 5 * unit, unit);
+    }
+    c.font = `600 ${12 * unit}px system-ui, sans-serif`;
     c.textAlign = "right";
     label(c, `${axes[0]} →`, size - 6 * unit, size - 5 * unit, unit);
     c.textAlign = "left";
@@ -161,7 +173,12 @@ export function latentPad(host, { text, move, pick, hover = () => {} }) {
     c.clearRect(0, 0, size, size);
     c.drawImage(base, 0, 0);
     const z = colour(canvas, "z");
-    const ground = colour(canvas, "card");
+    if (frame) {
+      c.strokeStyle = z;
+      c.lineWidth = 1.5 * unit;
+      c.strokeRect(X(-frame), Y(frame), X(frame) - X(-frame), Y(-frame) - Y(frame));
+    }
+    const ground = colour(canvas, "ink");
     dots.forEach(([x, y], i) => {
       c.beginPath();
       c.arc(X(x), Y(y), (i === near ? 8 : 5) * unit, 0, 2 * Math.PI);
@@ -249,6 +266,12 @@ export function latentPad(host, { text, move, pick, hover = () => {} }) {
     schedule();
   }
 
+  function point(place) {
+    cursor = place;
+    look(place);
+    schedule();
+  }
+
   function setNear(i) {
     if (i === near) return;
     near = i;
@@ -267,9 +290,13 @@ export function latentPad(host, { text, move, pick, hover = () => {} }) {
     if (event.pointerType === "touch" && !event.buttons) return;
     const dot = event.buttons ? -1 : under(event);
     setNear(dot);
-    want(dot >= 0 ? [...dots[dot]] : place(event));
+    if (event.buttons) want(place(event));
+    else point(dot >= 0 ? [...dots[dot]] : place(event));
   });
-  canvas.addEventListener("pointerleave", () => setNear(-1));
+  canvas.addEventListener("pointerleave", (event) => {
+    setNear(-1);
+    if (!event.buttons) look(null);
+  });
   canvas.addEventListener("keydown", (event) => {
     const step = (event.shiftKey ? 0.5 : 0.1) * 1;
     const by = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
@@ -312,9 +339,20 @@ export function latentPad(host, { text, move, pick, hover = () => {} }) {
       posterior = found;
       schedule();
     },
+    /** A square of half the side `half` around the middle, or none. */
+    frame(half) {
+      frame = half;
+      schedule();
+    },
+    /** One class alone, or all (null). */
+    only(c) {
+      only = c;
+      fresh();
+    },
+    inside: ([x, y]) => Math.max(Math.abs(x), Math.abs(y)) <= plane.extent,
     /** Is this place within a hole? */
     inHole([x, y]) {
-      if (!plane.holes) return false;
+      if (!plane.holes || Math.max(Math.abs(x), Math.abs(y)) >= plane.extent) return false;
       const g = plane.grid;
       const column = Math.floor(((x / plane.extent + 1) / 2) * g);
       const row = Math.floor(((y / plane.extent + 1) / 2) * g);

@@ -5,6 +5,7 @@ const VERSION = 1;
 function text(value) {
   if (typeof value === "boolean") return value ? "1" : "0";
   if (Array.isArray(value)) return value.map(text).join(",");
+  if (Number.isInteger(value)) return String(value);
   if (typeof value === "number") return String(Number(value.toPrecision(6)));
   return String(value);
 }
@@ -16,12 +17,17 @@ export function query(settings, defaults) {
   return `?v=${VERSION}&${changed.map(([key, value]) => `${key}=${encodeURIComponent(text(value)).replaceAll("%2C", ",")}`).join("&")}`;
 }
 
-/** Writes the settings into the address; what begins with "__" there (Gradio's own) stays. */
-export function remember(settings, defaults) {
+/**
+ * Writes the settings into the address; what begins with "__" there (Gradio's own) stays. `step` makes it a step of the browser's
+ * history, so that Back returns to the settings before.
+ */
+export function remember(settings, defaults, { step = false } = {}) {
   const kept = [...new URLSearchParams(location.search)].filter(([key]) => key.startsWith("__"));
   const search = new URLSearchParams(kept).toString();
   const own = query(settings, defaults);
   const whole = own && search ? `${own}&${search}` : own || (search && `?${search}`);
   const target = `${location.pathname}${whole}${location.hash}`;
-  if (target !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", target);
+  if (target === location.pathname + location.search + location.hash) return;
+  if (step) history.pushState(history.state, "", target);
+  else history.replaceState(history.state, "", target);
 }

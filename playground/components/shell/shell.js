@@ -67,6 +67,11 @@ export function mount(element, { props }) {
     },
   }, text.projector);
 
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && document.body.classList.contains(PROJECTOR)) projector.click();
+  });
+  window.addEventListener("popstate", () => location.reload());
+
   const links = pages.map((page) => h("a", { href: page.path, "aria-current": page.path === here ? "page" : null }, page.name));
   element.replaceChildren(
     h("header", { class: "gmp gmp-header" },

@@ -30,12 +30,16 @@ export function manifoldView(host, reading, stage) {
     canvas.dataset.painted = name;
     at = -1;
     mark();
+    if (stage.settings().view === "manifold") stage.pad.frame(reach());
   }, stage.failed);
 
   function key() {
     const { side, across, down } = stage.settings();
     return `${stage.model().name} ${side} ${across} ${down}`;
   }
+
+  /** How far the outermost pictures are from the middle. */
+  const reach = () => (shown ? Math.abs(shown.z[0][stage.settings().across]) : null);
 
   function mark() {
     frame.hidden = at < 0;
@@ -70,6 +74,7 @@ export function manifoldView(host, reading, stage) {
   });
 
   return {
+    reach,
     update() {
       const { side, across, down } = stage.settings();
       range.value = side;

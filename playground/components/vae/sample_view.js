@@ -30,7 +30,7 @@ export function sampleView(host, reading, stage) {
     grid.choose(picked);
     host.dataset.seed = settings.seed;
     dots(dotsOn);
-    if (settings.z.length !== stage.model().latent) stage.goTo(found.z[picked], { quiet: true });
+    if (settings.view !== "picture" && settings.z.length !== stage.model().latent) stage.goTo(found.z[picked], { quiet: true });
     formula();
     stage.say(fill(text.summary, { n: found.n, data: stage.model().title, seed: settings.seed, spread: number(settings.spread) }));
   }
@@ -56,13 +56,14 @@ export function sampleView(host, reading, stage) {
     const z = shown.z[Math.min(i, shown.n - 1)];
     if (!z) return;
     const identity = spread === 1 ? [m("mi", "I")] : [m("msup", [m("mn", number(spread)), m("mn", "2")]), m("mi", "I")];
-    const drawn = z.length <= 3 ? m("mrow", [m("mo", "="), m("mo", "("), ...z.flatMap((v, k) => [...(k ? [m("mo", ",")] : []), m("mn", number(v), "symbol-z")]), m("mo", ")")]) : m("mrow", []);
+    const drawn = z.length <= 3 ? m("mrow", [m("mo", "="), m("mo", "("), ...z.flatMap((v, k) => [...(k ? [m("mo", ",")] : []), m("mn", number(Number(v.toFixed(4))), "symbol-z")]), m("mo", ")")]) : m("mrow", []);
     const then = what === "mean"
       ? [m("mi", "x", "symbol-x"), m("mo", "="), m("mi", "E"), m("mo", "["), m("mi", "x", "symbol-x"), m("mo", "|"), m("mi", "z", "symbol-z"), m("mo", "]")]
-      : [m("mi", "x", "symbol-x"), m("mo", "∼"), m("mi", "p", "symbol-p"), m("mo", "("), m("mi", "x", "symbol-x"), m("mo", "|"), m("mi", "z", "symbol-z"), m("mo", ")"), m("mo", "="), m("mtext", text.rounded), m("mi", "N", "symbol-p"), m("mo", "("), m("mi", "μ", "symbol-p"), m("mo", "("), m("mi", "z", "symbol-z"), m("mo", ")"), m("mo", ","), m("msup", [m("mn", number(stage.model().scale, 0)), m("mn", "2")]), m("mo", ")")];
+      : [m("mi", "x", "symbol-x"), m("mo", "∼"), m("mi", "p", "symbol-p"), m("mo", "("), m("mi", "x", "symbol-x"), m("mo", "|"), m("mi", "z", "symbol-z"), m("mo", ")"), m("mo", "="), m("mtext", `${text.rounded}\u00a0`), m("mi", "N", "symbol-p"), m("mo", "("), m("mi", "μ", "symbol-p"), m("mo", "("), m("mi", "z", "symbol-z"), m("mo", ")"), m("mo", ","), m("msup", [m("mn", number(stage.model().scale, 0)), m("mn", "2")]), m("mo", ")"), m("mtext", text.grey_levels)];
+    reading.tabIndex = 0;
     reading.replaceChildren(m("math", [
-      m("mi", "z", "symbol-z"), m("mo", "∼"), m("mi", "N", "symbol-p"), m("mo", "("), m("mn", "0"), m("mo", ","), ...identity, m("mo", ")"), drawn,
-      m("mspace"), m("mo", "⟶"), ...then,
+      m("mtext", `${fill(text.sample_number, { n: Math.min(i, shown.n - 1) + 1 })}\u00a0`), m("mi", "z", "symbol-z"), m("mo", "∼"), m("mi", "N", "symbol-p"), m("mo", "("), m("mn", "0"), m("mo", ","), ...identity, m("mo", ")"), drawn,
+      m("mo", "⟶"), ...then,
     ]));
   }
 
@@ -86,6 +87,7 @@ export function sampleView(host, reading, stage) {
     },
     /** The same seed again: asked of the server, and the same to the bit. */
     again() {
+      grid.flash();
       const { seed, n, spread, show: what } = stage.settings();
       fetchSamples({ name: stage.model().name, latent: stage.model().latent, query: { seed, n, spread, show: what } });
     },

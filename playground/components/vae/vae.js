@@ -18,7 +18,7 @@ export function mount(element, { props, watch }) {
   const page = { ...props.value };
   const { text, defaults } = page;
   let settings = { ...page.settings };
-  let z = null; // what is decoded "here"
+  let z = null; // the place that was chosen; pointing at the map only looks
   let planes = {}; // by model
   const model = () => page.models[`${settings.data}-${settings.latent}`];
 
@@ -36,8 +36,8 @@ export function mount(element, { props, watch }) {
   const legend = h("div", { class: "legend" });
   const holesBox = h("input", { type: "checkbox", id: "vae-holes", onchange: () => choose({ holes: holesBox.checked }) });
   const holesLabel = h("label", {}, holesBox, text.holes);
-  const across = h("select", { "aria-label": text.across, onchange: () => choose({ across: Number(across.value) }) });
-  const down = h("select", { "aria-label": text.up, onchange: () => choose({ down: Number(down.value) }) });
+  const across = h("select", { class: "gmp-axis", "aria-label": text.across, onchange: () => choose({ across: Number(across.value) }) });
+  const down = h("select", { class: "gmp-axis", "aria-label": text.up, onchange: () => choose({ down: Number(down.value) }) });
   const axes = h("span", {}, across, " × ", down);
   const holesNote = h("p", { class: "soft", "aria-live": "polite" });
   const hereCanvas = h("canvas", { width: 28, height: 28, role: "img", "aria-label": text.here });
@@ -46,7 +46,8 @@ export function mount(element, { props, watch }) {
   const sliderBox = h("details", { class: "slider-box" }, h("summary", {}, ""));
   const below = h("div", { class: "vae-below" });
   const facts = h("span", {});
-  const time = h("span", { "data-time": "" });
+  const time = h("span", {});
+  const whereName = h("dt", {}, text.where);
   const code = h("pre", { class: "code", tabindex: 0, "aria-label": text.code, hidden: true });
   const codeButton = h("button", { type: "button", class: "ghost", "aria-expanded": "false", onclick: () => {
     code.hidden = !code.hidden;
@@ -60,9 +61,10 @@ export function mount(element, { props, watch }) {
       h("div", {},
         h("div", { class: "map-head" }, h("h2", {}, text.map), holesLabel, axes),
         mapBox, legend, holesNote)),
-    h("div", { class: "here" }, hereCanvas, h("div", {}, h("h2", {}, text.here), h("dl", {}, h("dt", {}, "z"), hereZ, h("dt", {}, text.where), hereWhere)), sliderBox),
+    h("div", { class: "here" }, hereCanvas, h("div", {}, h("h2", {}, text.here), h("dl", {}, h("dt", {}, "z"), hereZ, whereName, hereWhere)), sliderBox),
     below,
-    h("div", { class: "facts" }, facts, time, h("span", { class: "space" }),
+    h("details", { class: "glossary" }, h("summary", {}, text.words), h("dl", {}, ...Object.entries(text.glossary).flatMap(([word, meaning]) => [h("dt", {}, word), h("dd", {}, meaning)]))),
+    h("div", { class: "facts" }, h("div", { class: "said" }, facts, time),
       h("div", { class: "exports" },
         h("button", { type: "button", class: "ghost", onclick: () => views[settings.view].png(download) }, "PNG"),
         h("button", { type: "button", class: "ghost", onclick: exportJson }, "JSON"),
@@ -82,6 +84,8 @@ export function mount(element, { props, watch }) {
   function setBadge(kind) {
     badge.dataset.kind = kind;
     badge.textContent = text[kind];
+    badge.title = text[`${kind}_means`];
+    if (kind === "recorded") time.textContent = "";
   }
   const plane2 = (latent) => [latent[settings.across] ?? 0, latent[settings.down] ?? 0];
   const zText = (latent) => (latent.length <= 3 ? `(${latent.map((v) => number(v)).join(", ")})` : fill(text.long_z, { n: latent.length, length: number(Math.hypot(...latent)) }));
@@ -99,6 +103,7 @@ export function mount(element, { props, watch }) {
   const pad = latentPad(mapBox, {
     text: { label: text.map_label, keys: text.map_keys },
     move: (place) => goTo(moved(place)),
+    look: (place) => (place ? show(moved(place)) : z && show(z)),
     pick: (i) => views.sample.pick(i),
     hover: (i) => views.sample.near(i),
   });
@@ -122,16 +127,24 @@ export function mount(element, { props, watch }) {
     fine();
   }, failed);
 
+  /** Decodes a place and says where it is. */
+  function show(latent) {
+    const at = latent.map((v) => Number(v.toFixed(4)));
+    hereCanvas.dataset.wanted = at.join(",");
+    decodeHere({ name: model().name, latent: at });
+    pad.cursor(plane2(at));
+    zSliders.set(at);
+    hereZ.textContent = zText(at);
+    const hole = pad.inHole(plane2(at));
+    hereWhere.textContent = hole ? text.in_hole : pad.inside(plane2(at)) ? text.in_prior : text.off_map;
+    hereWhere.className = hole ? "symbol-kl" : "";
+    return at;
+  }
+
   let writing = 0;
+  /** Chooses a place. `quiet`: it follows from what was chosen elsewhere, and is not a setting of its own. */
   function goTo(latent, { quiet = false } = {}) {
-    z = latent.map((v) => Number(v.toFixed(4)));
-    hereCanvas.dataset.wanted = z.join(",");
-    decodeHere({ name: model().name, latent: z });
-    pad.cursor(plane2(z));
-    zSliders.set(z);
-    hereZ.textContent = zText(z);
-    hereWhere.textContent = model().latent === 2 && pad.inHole(z) ? text.in_hole : text.in_prior;
-    hereWhere.className = model().latent === 2 && pad.inHole(z) ? "symbol-kl" : "";
+    z = show(latent);
     if (quiet) return;
     settings.z = z;
     clearTimeout(writing);
@@ -154,10 +167,22 @@ export function mount(element, { props, watch }) {
       labels: bytes(found.labels),
       holes: bytes(found.holes),
     } : found);
-    legend.replaceChildren(...(found.points ? found.classes.map((label, c) => h("span", {}, h("b", { style: `color:var(--${classColour(c)})` }, glyphs[c]), settings.data === "mnist" ? "" : ` ${label}`)) : [h("span", {}, text.no_points)]));
+    legend.replaceChildren(...(found.points ? found.classes.map((label, c) => classButton(label, c, glyphs[c])) : [h("span", {}, text.no_points)]));
+    pad.only(null);
     page.plane = found;
     showHoles();
     if (z) goTo(z, { quiet: true });
+  }
+
+  /** A class of the legend: pressed, it is shown alone. */
+  function classButton(label, c, glyph) {
+    const button = h("button", { type: "button", "aria-pressed": "false", "aria-label": fill(text.only, { name: label }), title: label, onclick: () => {
+      const alone = button.getAttribute("aria-pressed") === "false";
+      for (const other of legend.children) other.setAttribute("aria-pressed", "false");
+      button.setAttribute("aria-pressed", String(alone));
+      pad.only(alone ? c : null);
+    } }, h("b", { style: `color:var(--${classColour(c)})` }, glyph), settings.data === "mnist" ? "" : ` ${label}`);
+    return button;
   }
 
   function showHoles() {
@@ -167,7 +192,7 @@ export function mount(element, { props, watch }) {
     holesNote.replaceChildren();
     if (!settings.holes || !found?.points) return;
     holesNote.append(fill(text.holes_note, { share: number(100 * found.share_of_prior_in_holes, 1), n: found.encoded.toLocaleString("en").replace(",", "\u202f") }));
-    if (found.deepest) holesNote.append(" ", h("button", { type: "button", class: "ghost", onclick: () => goTo(found.deepest) }, text.go_to_hole));
+    if (found.deepest) holesNote.append(h("br"), h("button", { type: "button", class: "ghost", onclick: () => goTo(found.deepest) }, text.go_to_hole));
   }
 
   // --- The views -------------------------------------------------------------------------------------------------------
@@ -212,7 +237,7 @@ export function mount(element, { props, watch }) {
       if (!z) settings.z = [];
       for (const select of [across, down]) select.replaceChildren(...Array.from({ length: latent }, (_, i) => h("option", { value: i }, `z${subscript(i + 1)}`)));
       axes.hidden = latent === 2;
-      holesLabel.hidden = latent !== 2;
+      holesLabel.hidden = whereName.hidden = hereWhere.hidden = latent !== 2;
       sliderBox.open = latent === 2;
       sliderBox.firstChild.textContent = fill(text.sliders, { n: latent });
       loadPlane().catch(failed);
@@ -226,6 +251,8 @@ export function mount(element, { props, watch }) {
       if (z) goTo(z, { quiet: true });
     }
     if (changed("holes")) showHoles();
+    document.body.dataset.vaeView = settings.view;
+    pad.frame(settings.view === "manifold" ? views.manifold.reach() : null);
     leftTitle.textContent = fill(text.titles[settings.view], settings);
     code.textContent = page.code[settings.view];
     for (const view of VIEWS) if (view === settings.view || view === "sample") views[view].update(changed, !before);
@@ -250,10 +277,10 @@ export function mount(element, { props, watch }) {
     const before = settings;
     Object.assign(page, next);
     settings = { ...settings, ...next.settings };
-    if (next.notices) showNotices(next.notices);
+    showNotices(next.notices);
     apply(next.whole ? null : before);
     if (next.again) views.sample.again();
-    remember(settings, defaults);
+    remember(settings, defaults, { step: !next.whole && before.seed !== settings.seed });
   });
 
   showNotices(page.notices);

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.data import images
+from models.data import images, prepare
 from models.data.prepare import PREPARATIONS, NothingThere, centre_by_mass, like_fashion, like_mnist, scale_longer_side
 
 SEVEN = ((0.1, 0.0), (0.7, 0.05), (0.3, 1.0))
@@ -98,9 +98,9 @@ def test_every_picture_comes_out_as_the_model_wants_it(name: str, picture: tuple
 def test_an_even_grey_has_nothing_in_it(height: int, width: int, grey: int, contrast: int) -> None:
     picture = torch.full((height, width), grey, dtype=torch.uint8)
     picture[height // 2, width // 2] = min(255, grey + contrast)
-    for prepare in (like_mnist, like_fashion):
+    for form in (like_mnist, like_fashion):
         with pytest.raises(NothingThere, match="one even grey"):
-            prepare(picture)
+            form(picture)
 
 
 @given(st.integers(2, 90), st.integers(2, 90), st.integers(5, 28))
@@ -137,3 +137,29 @@ def test_a_digit_already_in_mnists_form_stays_nearly_itself(digits: images.Image
     assert changes.max() < 16  # a faint outermost row is not ink: the rest grows to fill the box
     ink = digits.pixels[:200].double().mean()
     assert changes.mean() < 0.02 * ink
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_uneven_light_leaves_no_wedge_of_shade(seed: int) -> None:
+    """A dark stroke on paper that is lit from one side, with its grain: prepared as the same stroke in even light."""
+    generator = torch.Generator().manual_seed(seed)
+    h, w = 240, 320
+    row, column = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
+    slopes = 30 * (torch.rand(3, generator=generator) - 0.5) * 2
+    paper = 200 + slopes[0] * row + slopes[1] * column - 20 * slopes[2].abs() / 30 * (row**2 + column**2)
+    ink = torch.zeros(h, w)
+    ink[50:190, 150:172] = 150.0
+    ink[168:190, 150:220] = 150.0
+    even = prepare.like_mnist((torch.full((h, w), 200.0) - ink).clamp(0, 255))[-1].image.double()
+    grain = 2.5 * torch.randn(h, w, generator=generator)
+    uneven = prepare.like_mnist((paper - ink + grain).clamp(0, 255).round())[-1].image.double()
+    assert float((even - uneven).abs().mean()) < 3
+    assert int((uneven[even == 0] > 30).sum()) <= 4
+
+
+def test_ink_that_reaches_the_border_does_not_bend_the_ground() -> None:
+    picture = torch.full((100, 100), 220.0)
+    picture[:, 40:55] = 30.0  # a stroke through and through
+    ink = prepare.ink_on_black(picture)
+    assert float(ink[:, 45].min()) > 0.97
+    assert float(ink[:, [5, 30, 70, 95]].max()) < 0.03
