@@ -32,15 +32,22 @@ class Recipe:
     importance_images: int = 1_000  # the first of the test images
 
 
-def _vae_map(data: str) -> Recipe:
+def _vae_map(data: str, steps: int) -> Recipe:
     """Two dimensions, to be looked at: the heavy KL of the first half keeps the codes where the prior draws."""
-    return Recipe(f"vae-{data}-2d", "vae", {"latent": 2}, data, steps=10_000, learning_rate=2e-3, clip=200.0, kl_start=10.0)
+    settings = {"latent": 2}
+    return Recipe(f"vae-{data}-2d", "vae", settings, data, steps, learning_rate=2e-3, clip=200.0, kl_start=10.0)
 
 
-def _vae(data: str, latent: int) -> Recipe:
-    return Recipe(f"vae-{data}-{latent}d", "vae", {"latent": latent}, data, steps=16_000)
+def _vae(data: str, latent: int, steps: int) -> Recipe:
+    return Recipe(f"vae-{data}-{latent}d", "vae", {"latent": latent}, data, steps)
 
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (_vae_map("mnist"), _vae("mnist", 16), _vae_map("fashion"), _vae("fashion", 16))
+    recipe.name: recipe
+    for recipe in (
+        _vae_map("mnist", 16_000),
+        _vae("mnist", 16, 16_000),
+        _vae_map("fashion", 10_000),
+        _vae("fashion", 16, 16_000),
+    )
 }

@@ -510,7 +510,8 @@ def test_changing_the_model_keeps_the_picture_and_its_place_together(watched: Wa
     page.wait_for_timeout(2500)
     rolled = [float(v) for v in page.locator(".pair canvas").nth(1).get_attribute("data-z").split(",")]
     np.testing.assert_allclose(caught_up(page), rolled, atol=1e-4)
-    np.testing.assert_array_equal(grey(here(page)), grey(page.locator(".pair canvas").nth(1)))
+    shown, decoded = grey(here(page)).astype(int), grey(page.locator(".pair canvas").nth(1)).astype(int)
+    assert np.abs(shown - decoded).max() <= 1  # the place here is written with four digits
 
 
 def test_a_reference_picture_is_in_the_link(watched: Watched) -> None:

@@ -11,11 +11,19 @@ export function sampleView(host, reading, stage) {
   const grid = imageGrid(host, { label: text.grid, pick, hover: (i) => stage.pad?.near(i) });
   reading.className = "formula";
 
+  /** What is to be fetched for the settings of now. */
+  function asked() {
+    const { seed, n, spread, show: what } = stage.settings();
+    return { name: stage.model().name, latent: stage.model().latent, query: { seed, n, spread, show: what } };
+  }
+  const key = (one) => JSON.stringify(one);
+
+  let paling = 0; // pictures of other settings pale, where the new ones are not there at once
   const fetchSamples = newest(async ({ name, latent, query }) => {
     const began = performance.now();
     const response = await ask("sample", { query: { model: name, ...query } });
     const found = latentsAndPictures(await response.arrayBuffer(), latent, 784);
-    if (name !== stage.model().name) return;
+    if (key(asked()) !== key({ name, latent, query })) return; // settings have moved on since
     stage.fine();
     stage.setBadge("live");
     stage.took(performance.now() - began);
@@ -24,6 +32,8 @@ export function sampleView(host, reading, stage) {
 
   function show(found) {
     shown = found;
+    clearTimeout(paling);
+    host.classList.remove("stale");
     const settings = stage.settings();
     const picked = Math.min(settings.pick, found.n - 1);
     grid.show(found.pixels, found.n, (i) => fill(text.tile, { n: i + 1, z: stage.zText(found.z[i]) }));
@@ -69,7 +79,7 @@ export function sampleView(host, reading, stage) {
 
   return {
     update(changed, first) {
-      const { data, latent, seed, n, spread, show: what, pick: picked } = stage.settings();
+      const { pick: picked } = stage.settings();
       const recording = stage.page.recording;
       if (first && recording && Object.entries(recording.settings).every(([key, value]) => stage.settings()[key] === value)) {
         const pixels = bytes(recording.pixels);
@@ -77,9 +87,11 @@ export function sampleView(host, reading, stage) {
         stage.setBadge("recorded");
         return;
       }
-      if (changed("data", "latent", "seed", "n", "spread", "show"))
-        fetchSamples({ name: stage.model().name, latent: stage.model().latent, query: { seed, n, spread, show: what } });
-      else if (changed("pick", "across", "down", "z")) {
+      if (changed("data", "latent", "seed", "n", "spread", "show")) {
+        clearTimeout(paling);
+        paling = setTimeout(() => host.classList.add("stale"), 150);
+        fetchSamples(asked());
+      } else if (changed("pick", "across", "down", "z")) {
         grid.choose(Math.min(picked, shown.n - 1));
         dots(dotsOn);
         formula();
@@ -88,8 +100,7 @@ export function sampleView(host, reading, stage) {
     /** The same seed again: asked of the server, and the same to the bit. */
     again() {
       grid.flash();
-      const { seed, n, spread, show: what } = stage.settings();
-      fetchSamples({ name: stage.model().name, latent: stage.model().latent, query: { seed, n, spread, show: what } });
+      fetchSamples(asked());
     },
     pick,
     near: (i) => grid.near(i),

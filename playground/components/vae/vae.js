@@ -101,7 +101,7 @@ export function mount(element, { props, watch }) {
 
   // --- The latent map, and the picture under the cursor ----------------------------------------------------------------
   const pad = latentPad(mapBox, {
-    text: { label: text.map_label, keys: text.map_keys },
+    text: { label: text.map_label, keys: text.map_keys, ring: text.ring },
     move: (place) => goTo(moved(place)),
     look: (place) => (place ? show(moved(place)) : z && show(z)),
     pick: (i) => views.sample.pick(i),
