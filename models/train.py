@@ -170,14 +170,18 @@ def train(
     with tqdm(total=last, initial=min(run.done, last), desc=recipe.name, unit="step", disable=quiet) as bar:
         saved = time.monotonic()
         steps = run.steps() if run.done < last else iter(())
-        for step in steps:
-            bar.set_postfix({"loss": f"{step.loss:.1f} nats", "bits/dim": f"{step.bits_per_dim:.3f}"}, refresh=False)
-            bar.update()
-            if time.monotonic() - saved > SAVE_EVERY:
-                run.save(state)
-                saved = time.monotonic()
-            if step.number >= last:
-                break
+        try:
+            for step in steps:
+                bar.set_postfix({"loss": f"{step.loss:.1f} nats", "bits/dim": f"{step.bits_per_dim:.3f}"}, refresh=False)
+                bar.update()
+                if time.monotonic() - saved > SAVE_EVERY:
+                    run.save(state)
+                    saved = time.monotonic()
+                if step.number >= last:
+                    break
+        except KeyboardInterrupt:
+            run.save(state)
+            raise
     run.save(state)
     publish(run, out, data_folder=data)
     return out
@@ -203,6 +207,8 @@ def main() -> None:
         )
     except (images.DataMissing, StateMismatch) as error:
         raise SystemExit(str(error)) from error
+    except KeyboardInterrupt:
+        raise SystemExit("Stopped, and saved: the same command goes on from here.") from None
     print(f"Written to {out}. To ship it: copy everything but state.safetensors to checkpoints/{options.recipe}.")
 
 

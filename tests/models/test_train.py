@@ -301,3 +301,21 @@ def test_the_kls_weight_falls_to_one_at_half_the_steps() -> None:
     assert weights[50:] == [1.0] * 50
     assert weights == sorted(weights, reverse=True)
     assert train.kl_weight(RECIPES["vae-mnist-16d"], 0) == 1
+
+
+def test_ctrl_c_saves_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the minute's saving has not reached yet is not lost."""
+    steps = Run.steps
+
+    def interrupted(run: Run) -> Iterator[train.Step]:
+        for step in steps(run):
+            yield step
+            if step.number == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "steps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(tiny(), data=None, out=tmp_path, device="cpu", quiet=True)
+    again = Run(tiny(), images.load("digits", "train"))
+    again.resume(tmp_path / "state.safetensors")
+    assert again.done == 3
