@@ -7,7 +7,7 @@ on the same machine gives the same weights. Adding a checkpoint is adding a reci
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -32,22 +32,14 @@ class Recipe:
     importance_images: int = 1_000  # the first of the test images
 
 
-def _vae_map(data: str, steps: int) -> Recipe:
-    """Two dimensions, to be looked at: the heavy KL of the first half keeps the codes where the prior draws."""
-    settings = {"latent": 2}
-    return Recipe(f"vae-{data}-2d", "vae", settings, data, steps, learning_rate=2e-3, clip=200.0, kl_start=10.0)
+def _vae(data: str, latent: int) -> Recipe:
+    return Recipe(f"vae-{data}-{latent}d", "vae", {"latent": latent}, data, steps=16_000)
 
 
-def _vae(data: str, latent: int, steps: int) -> Recipe:
-    return Recipe(f"vae-{data}-{latent}d", "vae", {"latent": latent}, data, steps)
-
+# On two dimensions of Fashion-MNIST the codes strayed from the prior (1.6 deviations off, half of its mass in holes): a heavy
+# KL at first was worth 39 nats there. On MNIST's it was worth nothing (−1007.1 against −1004.7 nats).
+_FASHION_MAP = replace(_vae("fashion", 2), steps=10_000, learning_rate=2e-3, clip=200.0, kl_start=10.0)
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        _vae_map("mnist", 16_000),
-        _vae("mnist", 16, 16_000),
-        _vae_map("fashion", 10_000),
-        _vae("fashion", 16, 16_000),
-    )
+    recipe.name: recipe for recipe in (_vae("mnist", 2), _vae("mnist", 16), _FASHION_MAP, _vae("fashion", 16))
 }

@@ -69,7 +69,7 @@ export function pictureView(host, reading, stage) {
     });
     const { steps } = await response.json();
     stepsBox.replaceChildren(...steps.map((step) => {
-      const canvas = h("canvas", { class: step.height > step.width ? "tall" : "wide" });
+      const canvas = h("canvas", {});
       paint(canvas, bytes(step.pixels), step.width, step.height);
       return h("figure", {}, h("div", {}, canvas), h("figcaption", {}, text.steps[step.name]));
     }));
