@@ -52,7 +52,8 @@ class Settings(BaseModel):
         """The settings nearest to what a person typed: numbers beyond a limit are that limit, what makes no sense is the
         default; with a sentence for each.
         """
-        values, notices = dict(values), []
+        values = dict(values)
+        notices: list[str] = []
         for _ in values:
             try:
                 return cls.model_validate(values), notices
