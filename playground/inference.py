@@ -34,9 +34,10 @@ MAX_ROWS = 256  # images in one joined batch
 PIECE = 16  # images in one forward pass: more leave the processor's cache, and cost twice as much each
 THREADS = 1  # of torch: on two cores a second one waits for the web server's at every barrier (benchmarks/crowd.py)
 MAX_WAITING = 400  # requests in the queue
-LONG_JOBS = 8  # generators under way at once
+LONG_JOBS = 64  # generators under way at once: a class that asks in the same minute
 PATIENCE = 0.05  # seconds of small work after which a long job gets a slice all the same
-CACHED = 128  # results kept
+CACHED = 128  # results of calls kept
+SHARED = 24  # results of streams kept: up to half a megabyte each
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -72,8 +73,9 @@ class Inference:
     _jobs: queue.SimpleQueue[_Decode | _Call] = field(default_factory=queue.SimpleQueue)
     _long: deque[_Stream] = field(default_factory=deque)
     _models: dict[str, GenerativeModel] = field(default_factory=dict)
+    _shared: OrderedDict[Hashable, Future[Any]] = field(default_factory=OrderedDict)
     _cache: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
-    _start: threading.Lock = field(default_factory=threading.Lock)
+    _start: threading.RLock = field(default_factory=threading.RLock)
     _thread: threading.Thread | None = None
 
     def decode(self, name: str, z: np.ndarray) -> Future[np.ndarray]:
@@ -84,8 +86,24 @@ class Inference:
         """`function()` on the model thread. With a `key`, its result is kept and the next call with that key gets it."""
         return self._put(_Call(function if key is None else lambda: self._cached(key, function), Future()))
 
-    def stream(self, slices: Generator[None, None, T]) -> Future[T]:
-        """Runs a generator slice by slice; its return value is the result. Cancelling the future closes it."""
+    def stream(self, slices: Generator[None, None, T], *, key: Hashable = None) -> Future[T]:
+        """Runs a generator slice by slice; its return value is the result. Cancelling the future closes it.
+
+        With a `key`, whoever asks for the same while it runs, or later, gets the same future: do not cancel that one.
+        """
+        if key is not None:
+            with self._start:
+                found = self._shared.get(key)
+                if found is not None and not found.cancelled() and not (found.done() and found.exception()):
+                    self._shared.move_to_end(key)
+                    return found
+                self._shared[key] = future = self._stream(slices)
+                if len(self._shared) > SHARED:
+                    self._shared.popitem(last=False)
+                return future
+        return self._stream(slices)
+
+    def _stream(self, slices: Generator[None, None, T]) -> Future[T]:
         if len(self._long) >= LONG_JOBS:
             raise Busy(f"{LONG_JOBS} long computations are under way, which is the limit: try again in a moment.")
         job = _Stream(slices, Future())

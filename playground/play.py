@@ -89,9 +89,10 @@ class _Data(_Query):
 def routes(inference: Inference) -> list[Route]:
     """All of them, on one inference thread."""
 
-    async def answer(work: Any) -> Any:
-        """Waits for a future of the inference thread; too many waiting people become a 503."""
-        return await asyncio.wait_for(asyncio.wrap_future(work), PATIENCE)
+    async def answer(work: Any, *, shared: bool = False) -> Any:
+        """Waits for a future of the inference thread, and cancels it with the request unless others wait for it too."""
+        waiting = asyncio.wrap_future(work)
+        return await asyncio.wait_for(asyncio.shield(waiting) if shared else waiting, PATIENCE)
 
     async def decode(request: Request) -> Response:
         card = _latent(_query(request, _Model).model)
@@ -133,7 +134,7 @@ def routes(inference: Inference) -> list[Route]:
                 yield
             return _bytes(z.numpy(), np.concatenate(rows))
 
-        return _octets(await answer(inference.stream(run())))
+        return _octets(await answer(inference.stream(run(), key=asked), shared=True))
 
     async def latent_plane(request: Request) -> Response:
         card = _latent(_query(request, _Model).model)

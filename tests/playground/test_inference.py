@@ -166,3 +166,45 @@ def test_a_failed_result_is_not_kept() -> None:
     with pytest.raises(ZeroDivisionError):
         engine.submit(lambda: 1 / 0, key="k").result(10)
     assert engine.submit(lambda: 5, key="k").result(10) == 5
+
+
+def test_a_class_that_asks_for_the_same_long_job_shares_one() -> None:
+    engine = Inference()
+    computed: list[int] = []
+
+    def job() -> Generator[None, None, int]:
+        computed.append(1)
+        time.sleep(0.05)
+        yield
+        return 7
+
+    futures = [engine.stream(job(), key="k") for _ in range(60)]
+    assert [future.result(10) for future in futures] == [7] * 60
+    assert engine.stream(job(), key="k").result(10) == 7
+    assert computed == [1]
+
+
+def test_a_shared_job_that_failed_is_tried_again() -> None:
+    engine = Inference()
+
+    def job(fails: bool) -> Generator[None, None, int]:
+        yield
+        if fails:
+            raise ArithmeticError("no")
+        return 1
+
+    with pytest.raises(ArithmeticError):
+        engine.stream(job(True), key="k").result(10)
+    assert engine.stream(job(False), key="k").result(10) == 1
+
+
+def test_shared_results_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARED", 3)
+    engine = Inference()
+
+    def job(k: int) -> Generator[None, None, int]:
+        yield
+        return k
+
+    assert [engine.stream(job(k), key=k).result(10) for k in range(10)] == list(range(10))
+    assert len(engine._shared) == 3
