@@ -18,9 +18,10 @@ import logging
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from playground import text
 from playground.uploads import Refused
 
 GRADIO = "/gradio_api/"
@@ -28,6 +29,10 @@ MISUNDERSTOOD = (
     "Gradio could not make sense of this call: check that the function, component or event exists and that its inputs "
     "have the right types and number. /gradio_api/info lists what there is."
 )
+NO_PAGE = f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{text.page("shell")["title"]}</title><style>body{{font:18px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:32em;
+padding:0 16px;color-scheme:light dark}}</style><h1>{text.page("shell")["no_page"]}</h1>
+<p><a href="/">{text.page("shell")["to_start"]}</a></p></html>"""
 BROKE = "Something broke here; it has been written to the log."
 
 log = logging.getLogger(__name__)
@@ -60,7 +65,7 @@ class Faults:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        reply = Reply(scope["path"], send)
+        reply = Reply(scope["path"], send, wants_page=wants_page(scope))
         try:
             await self.app(scope, receive, reply.send)
             verdict = reply.verdict()
@@ -72,7 +77,9 @@ class Faults:
             verdict = reply.verdict() or self._verdict(error, scope)
         if verdict is not None:
             headers = {} if verdict.retry_after is None else {"Retry-After": str(verdict.retry_after)}
-            response = JSONResponse({"error": verdict.sentence}, verdict.status, headers)
+            response: Response = JSONResponse({"error": verdict.sentence}, verdict.status, headers)
+            if verdict.status == 404 and reply.wants_page:
+                response = HTMLResponse(NO_PAGE, 404)
             secure(response.headers)
             await response(scope, receive, send)
 
@@ -88,8 +95,9 @@ class Faults:
 class Reply:
     """An answer on its way out: passed on at once, or kept back where it is one that `verdict` is to replace."""
 
-    def __init__(self, path: str, send: Send) -> None:
+    def __init__(self, path: str, send: Send, *, wants_page: bool = False) -> None:
         self.path = path
+        self.wants_page = wants_page
         self.started = False
         self._send = send
         self._kept: Message | None = None  # the start of an answer that is kept back
@@ -101,7 +109,8 @@ class Reply:
             secure(headers)
             broken = message["status"] == 500 and of_gradio(self.path)
             wordless = message["status"] >= 400 and headers.get("content-length") == "0"
-            if broken or wordless or self._may_be_lost(headers):
+            no_page = message["status"] == 404 and self.wants_page
+            if broken or wordless or no_page or self._may_be_lost(headers):
                 self._kept = message
                 return
         elif self._kept is not None:
@@ -144,6 +153,11 @@ def sentence_in(body: bytes) -> str | None:
     except (ValueError, AttributeError):
         return None
     return said if isinstance(said, str) and said else None
+
+
+def wants_page(scope: Scope) -> bool:
+    """Whether a person's browser asks for a page, rather than a program for data."""
+    return "text/html" in Headers(scope=scope).get("accept", "") and not scope["path"].startswith(("/play/", GRADIO))
 
 
 def of_gradio(path: str) -> bool:

@@ -44,3 +44,10 @@ def test_light_and_dark_and_projector_are_remembered(watched: Watched) -> None:
     page.goto(f"{watched.url}/vae")
     page.get_by_role("button", name="Projector", pressed=True).wait_for()
     assert page.evaluate(background) == dark
+
+
+def test_an_unknown_address_leads_home(watched: Watched) -> None:
+    page = watched.open("/nope")
+    expect(page.locator("h1")).to_have_text("There is no such page here.")
+    page.get_by_role("link").click()
+    expect(page.locator(".cards a")).to_have_count(1)
