@@ -20,7 +20,8 @@ from playground.components import component
 from playground.inference import Inference
 from playground.lessons import Settings
 from playground.pages import Page
-from playground.play import MAX_SAMPLES, MAX_SIDE, bound, text_of
+from playground.play import bound
+from playground.wire import MAX_SAMPLES, MAX_SIDE, text_of
 
 WORDS = text.page("vae")
 NEW_SEEDS = 10_000  # short enough to read aloud
