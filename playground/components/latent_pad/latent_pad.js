@@ -39,6 +39,7 @@ export function latentPad(host, { text, move, look, pick, hover = () => {} }) {
   let holes = false;
   let frame = null; // half the side of a square to draw
   let only = null; // the class shown alone
+  let inset = null; // a canvas to show in the corner: what was decoded at the cursor
   let base = null; // the kept picture
   let size = 0; // device pixels
   let scheduled = false;
@@ -207,6 +208,15 @@ export function latentPad(host, { text, move, look, pick, hover = () => {} }) {
         c.stroke();
       }
     }
+    if (inset) {
+      const side = 92 * unit;
+      const edge = 8 * unit;
+      c.imageSmoothingEnabled = false;
+      c.drawImage(inset, size - side - edge, edge, side, side);
+      c.strokeStyle = colour(canvas, "line");
+      c.lineWidth = 1.5 * unit;
+      c.strokeRect(size - side - edge, edge, side, side);
+    }
     canvas.dataset.drawn = String(performance.now());
   }
 
@@ -342,6 +352,11 @@ export function latentPad(host, { text, move, look, pick, hover = () => {} }) {
     /** A square of half the side `half` around the middle, or none. */
     frame(half) {
       frame = half;
+      schedule();
+    },
+    /** Shows a canvas in the corner, as it is now. */
+    inset(picture) {
+      inset = picture;
       schedule();
     },
     /** One class alone, or all (null). */

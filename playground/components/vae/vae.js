@@ -123,6 +123,7 @@ export function mount(element, { props, watch }) {
     if (name !== model().name) return;
     paint(hereCanvas, pixels);
     hereCanvas.dataset.painted = latent.join(",");
+    pad.inset(hereCanvas);
     hereCanvas.dataset.ms = String(performance.now() - began);
     fine();
   }, failed);
@@ -168,6 +169,7 @@ export function mount(element, { props, watch }) {
       holes: bytes(found.holes),
     } : found);
     legend.replaceChildren(...(found.points ? found.classes.map((label, c) => classButton(label, c, glyphs[c])) : [h("span", {}, text.no_points)]));
+    legend.append(...(found.points ? [h("p", { class: "soft" }, text.key)] : []));
     pad.only(null);
     page.plane = found;
     showHoles();
@@ -178,7 +180,7 @@ export function mount(element, { props, watch }) {
   function classButton(label, c, glyph) {
     const button = h("button", { type: "button", "aria-pressed": "false", "aria-label": fill(text.only, { name: label }), title: label, onclick: () => {
       const alone = button.getAttribute("aria-pressed") === "false";
-      for (const other of legend.children) other.setAttribute("aria-pressed", "false");
+      for (const other of legend.querySelectorAll("button")) other.setAttribute("aria-pressed", "false");
       button.setAttribute("aria-pressed", String(alone));
       pad.only(alone ? c : null);
     } }, h("b", { style: `color:var(--${classColour(c)})` }, glyph), settings.data === "mnist" ? "" : ` ${label}`);
