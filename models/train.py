@@ -89,7 +89,9 @@ class Run:
             self.done += 1
             total = float(loss.total.detach())
             if not math.isfinite(total):
-                raise FloatingPointError(f"The loss of {self.recipe.name} is {total} at step {self.done}.")
+                raise FloatingPointError(
+                    f"The loss of {self.recipe.name} is {total} at step {self.done}: a lower learning rate or a clipped gradient would help."
+                )
             parts = {name: float(part.detach().mean()) for name, part in loss.parts.items()}
             bits = float(bits_per_dim(torch.tensor(-total), self.model.spec.dims))
             self.seconds += time.perf_counter() - began
@@ -205,7 +207,7 @@ def main() -> None:
             device=options.device,
             max_steps=options.max_steps,
         )
-    except (images.DataMissing, StateMismatch) as error:
+    except (images.DataMissing, StateMismatch, FloatingPointError) as error:
         raise SystemExit(str(error)) from error
     except KeyboardInterrupt:
         raise SystemExit("Stopped, and saved: the same command goes on from here.") from None

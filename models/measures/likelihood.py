@@ -25,11 +25,6 @@ def bits_per_dim(nats: Tensor, dims: int) -> Tensor:
     return -nats / (math.log(2.0) * dims)
 
 
-def nats_from_bits_per_dim(bits: Tensor, dims: int) -> Tensor:
-    """log p(x) in nats: the inverse of `bits_per_dim`."""
-    return -bits * math.log(2.0) * dims
-
-
 def share_at_least(bits: float, quantiles: Sequence[float]) -> float:
     """The share of held-out images at least as surprising as `bits`, from the quantiles of their scores at equal steps.
 

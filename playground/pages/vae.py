@@ -101,6 +101,7 @@ def _models() -> dict[str, dict[str, Any]]:
             images=f"{TRAINED_ON[card.data]:,}".replace(",", "\u202f"),
             parameters=f"{card.scores['parameters']:,}".replace(",", "\u202f"),
             bits=f"{card.scores['scores']['elbo']['bits_per_dim']:.3f}",
+            test=f"{card.scores['scores']['elbo']['images']:,}".replace(",", "\u202f"),
         )
         about = {"name": card.name, "latent": card.spec.latent, "title": title, "facts": facts, "scale": card.scores["scale"]}
         found[f"{card.data}-{card.spec.latent}"] = about

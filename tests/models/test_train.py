@@ -249,6 +249,16 @@ def test_a_loss_that_is_no_number_stops_the_run(few: Images) -> None:
         go(run, 3)
 
 
+def test_a_run_that_diverges_ends_in_one_sentence(tmp_path: Path, monkeypatch) -> None:
+    def diverge(*_, **__) -> None:
+        raise FloatingPointError("The loss is nan.")
+
+    monkeypatch.setattr(train, "train", diverge)
+    monkeypatch.setattr(sys, "argv", ["train", "vae-mnist-2d", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"The loss is nan\."):
+        train.main()
+
+
 def test_missing_data_is_one_sentence_and_no_traceback(tmp_path: Path, monkeypatch) -> None:
     import torchvision.datasets.mnist
 

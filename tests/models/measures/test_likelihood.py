@@ -116,11 +116,10 @@ def test_all_images_equally_likely_are_eight_bits_per_dimension() -> None:
     assert float(likelihood.bits_per_dim(torch.tensor(-dims * math.log(256.0)), dims)) == pytest.approx(8.0)
 
 
-@given(st.floats(-1e6, 0), st.integers(1, 10_000))
-def test_bits_and_nats_are_inverse(nats: float, dims: int) -> None:
-    value = torch.tensor(nats, dtype=torch.float64)
-    there_and_back = likelihood.nats_from_bits_per_dim(likelihood.bits_per_dim(value, dims), dims)
-    assert float(there_and_back) == pytest.approx(nats)
+@given(st.floats(1e-6, 1), st.integers(1, 10_000))
+def test_pixels_of_probability_p_are_log2_of_one_over_p_bits_each(p: float, dims: int) -> None:
+    nats = torch.tensor(dims * math.log(p), dtype=torch.float64)
+    assert float(likelihood.bits_per_dim(nats, dims)) == pytest.approx(math.log2(1 / p), abs=1e-12)
 
 
 @given(st.integers(0, 100), st.integers(1, 40))
