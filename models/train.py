@@ -89,7 +89,8 @@ class Run:
             self.done += 1
             total = float(loss.total.detach())
             if not math.isfinite(total):
-                raise FloatingPointError(
+                remedy = "a lower learning rate or a clipped gradient would help"
+                raise FloatingPointError(f"The loss of {self.recipe.name} is {total} at step {self.done}: {remedy}.")
                     f"The loss of {self.recipe.name} is {total} at step {self.done}: a lower learning rate or a clipped gradient would help."
                 )
             parts = {name: float(part.detach().mean()) for name, part in loss.parts.items()}
