@@ -91,8 +91,6 @@ class Run:
             if not math.isfinite(total):
                 remedy = "a lower learning rate or a clipped gradient would help"
                 raise FloatingPointError(f"The loss of {self.recipe.name} is {total} at step {self.done}: {remedy}.")
-                    f"The loss of {self.recipe.name} is {total} at step {self.done}: a lower learning rate or a clipped gradient would help."
-                )
             parts = {name: float(part.detach().mean()) for name, part in loss.parts.items()}
             bits = float(bits_per_dim(torch.tensor(-total), self.model.spec.dims))
             self.seconds += time.perf_counter() - began
