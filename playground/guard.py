@@ -29,7 +29,13 @@ from playground.uploads import MAX_BYTES
 OURS = "/play/"
 STATIC = "/play/static/"
 # Bytes of a body, by the beginning of the path; the longest that fits counts.
-LIMITS: Mapping[str, int] = {"/": 1_000_000, "/play/prepare": MAX_BYTES, "/gradio_api/upload": MAX_BYTES}
+LIMITS: Mapping[str, int] = {
+    "/": 1_000_000,
+    "/play/prepare": MAX_BYTES,
+    "/play/cloud": 5_000_000,
+    "/play/cloud/table": MAX_BYTES,
+    "/gradio_api/upload": MAX_BYTES,
+}
 TOKEN_HEADER = "X-Playground-Token"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}")
 BROWSER_RATE, BROWSER_BURST = 150.0, 300.0  # calls a second under /play/: a drag at every frame of a fast screen

@@ -39,22 +39,17 @@ PATIENCE = 20.0  # seconds until a request is given up
 def routes(inference: Inference) -> list[Route]:
     """All of them, on one inference thread."""
 
-    async def answer(work: Any, *, shared: bool = False) -> Any:
-        """Waits for a future of the inference thread, and cancels it with the request unless others wait for it too."""
-        waiting = asyncio.wrap_future(work)
-        return await asyncio.wait_for(asyncio.shield(waiting) if shared else waiting, PATIENCE)
-
     async def decode(request: Request) -> Response:
         card = _latent(wire.query(request, wire.ModelQuery).model)
         z = await wire.latents(request, card.spec.latent)
-        return wire.octets(await answer(inference.decode(card.name, z)))
+        return wire.octets(await answered(inference.decode(card.name, z)))
 
     async def draw(request: Request) -> Response:
         asked = wire.query(request, wire.DrawQuery)
         card = _latent(asked.model)
         z = torch.from_numpy(await wire.latents(request, card.spec.latent))
         work = inference.submit(lambda: _images(inference.model(card.name), "draw", z, asked.seed))
-        return wire.octets(await answer(work))
+        return wire.octets(await answered(work))
 
     async def sample(request: Request) -> Response:
         asked = wire.query(request, wire.SampleQuery)
@@ -65,7 +60,7 @@ def routes(inference: Inference) -> list[Route]:
             z = model.prior(asked.n, noise=asked.seed, temperature=asked.spread)
             return wire.packed(z.numpy(), _images(model, asked.show, z, asked.seed))
 
-        return wire.octets(await answer(inference.submit(run, key=("sample", asked))))
+        return wire.octets(await answered(inference.submit(run, key=("sample", asked))))
 
     async def manifold(request: Request) -> Response:
         asked = wire.query(request, wire.ManifoldQuery)
@@ -84,11 +79,11 @@ def routes(inference: Inference) -> list[Route]:
                 yield
             return wire.packed(z.numpy(), np.concatenate(rows))
 
-        return wire.octets(await answer(inference.stream(run(), key=asked), shared=True))
+        return wire.octets(await answered(inference.stream(run(), key=asked), shared=True))
 
     async def latent_plane(request: Request) -> Response:
         card = _latent(wire.query(request, wire.ModelQuery).model)
-        return JSONResponse(await answer(inference.submit(lambda: _plane(card), key=("plane", card.name))))
+        return JSONResponse(await answered(inference.submit(lambda: _plane(card), key=("plane", card.name))))
 
     async def prepare(request: Request) -> Response:
         asked = wire.query(request, wire.DataQuery)
@@ -98,7 +93,7 @@ def routes(inference: Inference) -> list[Route]:
             return PREPARATIONS[asked.data](torch.from_numpy(uploads.grey(file)))
 
         try:
-            async with _decoders():
+            async with decoders():
                 steps = await asyncio.to_thread(run)
         except (uploads.Refused, NothingThere) as refused:
             raise BadCall(str(refused), 422) from refused
@@ -117,7 +112,7 @@ def routes(inference: Inference) -> list[Route]:
             model: Any = inference.model(card.name)
             return bound(card, model, x, asked.seed, asked.roll)
 
-        return JSONResponse(await answer(inference.submit(run)))
+        return JSONResponse(await answered(inference.submit(run)))
 
     async def importance(request: Request) -> Response:
         asked = wire.query(request, wire.ImportanceQuery)
@@ -143,25 +138,31 @@ def routes(inference: Inference) -> list[Route]:
                 "bits_per_dim": float(bits_per_dim(now.nats[0], card.spec.dims)),
             }
 
-        return JSONResponse(await answer(inference.stream(run())))
+        return JSONResponse(await answered(inference.stream(run())))
 
     return [
-        Route("/play/decode", _sentences(decode), methods=["POST"]),
-        Route("/play/draw", _sentences(draw), methods=["POST"]),
-        Route("/play/sample", _sentences(sample)),
-        Route("/play/manifold", _sentences(manifold)),
-        Route("/play/map", _sentences(latent_plane)),
-        Route("/play/prepare", _sentences(prepare), methods=["POST"]),
-        Route("/play/reference", _sentences(reference)),
-        Route("/play/elbo", _sentences(explain), methods=["POST"]),
-        Route("/play/importance", _sentences(importance), methods=["POST"]),
+        Route("/play/decode", sentences(decode), methods=["POST"]),
+        Route("/play/draw", sentences(draw), methods=["POST"]),
+        Route("/play/sample", sentences(sample)),
+        Route("/play/manifold", sentences(manifold)),
+        Route("/play/map", sentences(latent_plane)),
+        Route("/play/prepare", sentences(prepare), methods=["POST"]),
+        Route("/play/reference", sentences(reference)),
+        Route("/play/elbo", sentences(explain), methods=["POST"]),
+        Route("/play/importance", sentences(importance), methods=["POST"]),
     ]
 
 
-def _sentences(route: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+async def answered(work: Any, *, shared: bool = False) -> Any:
+    """Waits for a future of the inference thread, and cancels it with the request unless others wait for it too."""
+    waiting = asyncio.wrap_future(work)
+    return await asyncio.wait_for(asyncio.shield(waiting) if shared else waiting, PATIENCE)
+
+
+def sentences(route: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
     """Typed errors of the layers below, as calls that were refused with a status."""
 
-    async def answered(request: Request) -> Response:
+    async def told(request: Request) -> Response:
         try:
             return await route(request)
         except Busy as busy:
@@ -169,11 +170,11 @@ def _sentences(route: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
         except TimeoutError as late:
             raise BadCall(f"No answer within {PATIENCE:.0f} seconds: too many people are asking. Try again.", 503) from late
 
-    return answered
+    return told
 
 
 @cache
-def _decoders() -> asyncio.Semaphore:
+def decoders() -> asyncio.Semaphore:
     """Two uploads are decoded at once, at most: memory is bounded by that."""
     return asyncio.Semaphore(2)
 

@@ -11,14 +11,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 import gradio as gr
 from starlette.middleware import Middleware
 
-from playground import play, text
+from playground import cloud_play, play, text
 from playground.components import component, head, mount_modules
 from playground.guard import Guard
 from playground.inference import Inference, warm_up
-from playground.pages import Page, home, vae
+from playground.pages import Page, clouds, home, vae
 
-PAGES: list[Page] = [vae.PAGE]  # one line a page, in the order of the navigation
-RECORDED = [vae]  # modules whose record() makes the runs that pages open on
+PAGES: list[Page] = [clouds.PAGE, vae.PAGE]  # one line a page, in the order of the navigation
+RECORDED = [clouds, vae]  # modules whose record() makes the runs that pages open on
 SYSTEM_FONTS = ["system-ui", "sans-serif"]
 MONOSPACE = ["ui-monospace", "monospace"]
 
@@ -69,7 +69,10 @@ def launch(**overrides: Any) -> tuple[Any, str, str]:
         "run_history": False,
         "max_file_size": "20mb",
         "quiet": True,
-        "app_kwargs": {"routes": [*play.routes(inference), mount_modules()], "middleware": [Middleware(Guard)]},
+        "app_kwargs": {
+            "routes": [*play.routes(inference), *cloud_play.routes(inference), mount_modules()],
+            "middleware": [Middleware(Guard)],
+        },
     }
     demo.queue(max_size=100)
     blocking = not overrides.get("prevent_thread_lock", False)

@@ -7,6 +7,7 @@ limit.
 from __future__ import annotations
 
 import base64
+import math
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from models import gmm
 from models.contract import Spec
 from models.noise import SEED_LIMIT
 from playground.faults import BadCall
@@ -23,6 +25,7 @@ MAX_DECODED = 256  # latents in one request
 MAX_COORDINATE = 50.0  # of a latent: beyond, no decoder has an answer worth drawing
 MAX_SAMPLES = 64  # pictures in one grid
 MAX_SIDE = 24  # of a manifold
+MAX_DRAWS = 2_000  # samples in one request
 
 T = TypeVar("T", bound=BaseModel)
 Seed = Field(default=0, ge=0, lt=SEED_LIMIT)
@@ -67,6 +70,112 @@ class ManifoldQuery(ModelQuery):
 
 class DataQuery(Query):
     data: Literal["mnist", "fashion"] = "mnist"
+
+
+MAX_POINTS = 200_000  # of a cloud
+MAX_VALUE = 1e100  # of a coordinate: its square still is a number
+MAX_K = 10  # components: as many as there are colours to tell apart
+
+
+class PresetQuery(Query):
+    data: str = Field(max_length=20)
+    n: int = Field(default=300, ge=1, le=20_000)
+    seed: int = Seed
+
+
+class FitQuery(Query):
+    """A model, and how it is fitted. Own means and shapes are numbers with commas, in the points' order and units."""
+
+    model: Literal["gaussian", "kmeans", "gmm", "pca", "kde"]
+    d: int = Field(ge=1, le=3)
+    k: int = Field(default=3, ge=1, le=MAX_K)
+    how: Literal["random", "plus", "kmeans", "same", "bad"] = "plus"
+    seed: int = Seed
+    covariance: Literal["full", "tied", "diagonal", "spherical", "tied_spherical"] = "full"
+    assignment: Literal["soft", "hard"] = "soft"
+    weights: Literal["learned", "equal"] = "learned"
+    sigma: float = Field(default=0, ge=0, le=1e50)  # above 0: the components' fixed deviation
+    reg: float = Field(default=1e-6, ge=0, le=1)  # of the cloud's mean variance
+    tol: float = Field(default=1e-6, ge=0, le=1)
+    steps: int = Field(default=100, ge=1, le=300)
+    axes: int = Field(default=1, ge=0, le=3)
+    bandwidth: float = Field(default=0, ge=0, le=1e50)  # 0: by leave-one-out likelihood
+    means: str = Field(default="", max_length=1_500)
+    shapes: str = Field(default="", max_length=3_000)
+    low: str = Field(default="", max_length=200)
+    high: str = Field(default="", max_length=200)
+
+    def window(self, d: int) -> tuple[list[float], list[float]]:
+        """The lower and upper ends of the picture's axes."""
+        low, high = numbers(self.low, "low"), numbers(self.high, "high")
+        if len(low) != d or len(high) != d or not all(a < b for a, b in zip(low, high, strict=True)):
+            raise BadCall(f"low and high must be {d} numbers each, low below high, to know where the density is drawn.")
+        return low, high
+
+
+class ChooseQuery(Query):
+    d: int = Field(ge=1, le=3)
+    largest: int = Field(default=8, ge=1, le=MAX_K)
+    seed: int = Seed
+    covariance: Literal["full", "tied", "diagonal", "spherical", "tied_spherical"] = "full"
+    weights: Literal["learned", "equal"] = "learned"
+    reg: float = Field(default=1e-6, ge=0, le=1)
+
+
+class KernelDrawsQuery(Query):
+    d: int = Field(ge=1, le=2)
+    bandwidth: float = Field(gt=0, le=1e50)
+    n: int = Field(default=1, ge=1, le=MAX_DRAWS)
+    seed: int = Seed
+
+
+class TableQuery(Query):
+    columns: str = Field(default="", max_length=400)  # positions of the numeric columns, with commas; none: the first two
+    seed: int = Seed
+
+
+class DrawsBody(BaseModel):
+    """A mixture to draw from, row by row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    d: int = Field(ge=1, le=3)
+    weights: list[float] = Field(min_length=1, max_length=MAX_K)
+    means: list[float]
+    covariances: list[float]
+    n: int = Field(default=1, ge=1, le=MAX_DRAWS)
+    seed: int = Seed
+
+    def mixture(self) -> gmm.Start:
+        """float64 weights `(K,)`, means `(K, D)` and covariances `(K, D, D)`. Raises `BadCall` where they do not fit."""
+        k = len(self.weights)
+        if len(self.means) != k * self.d or len(self.covariances) != k * self.d**2:
+            raise BadCall(f"{len(self.means)} means and {len(self.covariances)} covariances do not fit {k} components.")
+        c = torch.tensor(self.covariances, dtype=torch.float64).reshape(k, self.d, self.d)
+        weights = torch.tensor(self.weights, dtype=torch.float64)
+        if not (weights >= 0).all() or not weights.sum() > 0 or torch.linalg.cholesky_ex(c).info.any():
+            raise BadCall("A weight is below 0, or a covariance is not positive definite: there is nothing to draw from.")
+        return gmm.Start(weights, torch.tensor(self.means, dtype=torch.float64).reshape(k, self.d), c, "full")
+
+
+def numbers(text: str, name: str) -> list[float]:
+    """Finite numbers written with commas."""
+    try:
+        found = [float(part) for part in text.split(",") if part]
+    except ValueError as error:
+        raise BadCall(f"{name} = {text[:40]!r} is not a list of numbers with commas.") from error
+    if not all(math.isfinite(number) and abs(number) <= MAX_VALUE for number in found):
+        raise BadCall(f"{name} holds a number that is not finite, or beyond {MAX_VALUE:g}.")
+    return found
+
+
+async def mixture_body(request: Request) -> DrawsBody:
+    """A mixture from a JSON body."""
+    try:
+        return DrawsBody.model_validate_json(await request.body())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadCall(f"{'.'.join(map(str, first['loc'])) or 'the body'} does not fit: {first['msg'].lower()}.") from error
 
 
 def query(request: Request, schema: type[T]) -> T:

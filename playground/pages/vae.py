@@ -7,7 +7,6 @@ pictures and numbers, and keeps the address.
 from __future__ import annotations
 
 import json
-import secrets
 from typing import Any, Literal
 
 import gradio as gr
@@ -19,12 +18,11 @@ from playground import recordings, text
 from playground.components import component
 from playground.inference import Inference
 from playground.lessons import Settings
-from playground.pages import Page
+from playground.pages import Page, rail
 from playground.play import bound
 from playground.wire import MAX_SAMPLES, MAX_SIDE, text_of
 
 WORDS = text.page("vae")
-NEW_SEEDS = 10_000  # short enough to read aloud
 TRAINED_ON = {"mnist": 55_000, "fashion": 55_000}
 
 
@@ -108,22 +106,6 @@ def _models() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _stage(
-    settings: VaeSettings, *, whole: bool = False, notices: list[str] | None = None, again: bool = False
-) -> dict[str, Any]:
-    """What the stage is told: all settings (`whole`), or those of the rail."""
-    said = settings.model_dump(mode="json")
-    told = said if whole else {key: said[key] for key in RAIL}
-    return {
-        "settings": told,
-        "code": code(settings),
-        "whole": whole,
-        "notices": notices or [],
-        "again": again,
-        "nonce": secrets.token_hex(4),
-    }
-
-
 def _build(demo: gr.Blocks, inference: Inference) -> None:
     gr.HTML(f"<h1>{WORDS['question']}</h1><p class='gmp-lead'>{WORDS['lead']}</p>", padding=False)
     start = VaeSettings()
@@ -135,7 +117,9 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
     }
     with gr.Row(elem_classes="gmp-body"):
         with gr.Column(elem_classes="gmp-stage"):
-            stage = component("vae", fixed | _stage(start, whole=True), elem_id="vae-stage")
+            stage = component(
+                "vae", rail.told(start, RAIL, whole=True) | {"code": code(start)}, fixed=fixed, elem_id="vae-stage"
+            )
         with gr.Column(elem_classes=["gmp-rail", "gmp", "gmp-card"]):
             with gr.Row(elem_id="dice"):
                 same = gr.Button(WORDS["same_seed"], elem_id="same-seed", min_width=80)
@@ -159,56 +143,14 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
             spread = gr.Slider(0, 3, value=start.spread, step=0.05, label=WORDS["spread"], elem_id="spread")
             seed = gr.Number(value=start.seed, precision=0, label=WORDS["seed"], elem_id="seed")
             reset = gr.Button(WORDS["reset"], elem_id="reset")
-    controls = [data, latent, show, n, spread, seed]
-    # Values come as they are (preprocess=False): what does not fit gets our sentence, not Gradio's error.
-    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "preprocess": False}
-
-    def rail(settings: VaeSettings) -> list[Any]:
-        return [getattr(settings, key) for key in RAIL]
-
-    def nearest(values: tuple[Any, ...]) -> tuple[VaeSettings, list[str]]:
-        return VaeSettings.nearest(dict(zip(RAIL, values, strict=True)))
-
-    def changed(*values: Any) -> list[Any]:
-        """A control that holds what does not fit is set to what is used; the others are left alone, under a moving hand."""
-        settings, notices = nearest(values)
-        said = [gr.skip() if now == then else now for now, then in zip(rail(settings), values, strict=True)]
-        return [*said, _stage(settings, notices=notices)]
-
-    def repeated(*values: Any) -> dict[str, Any]:
-        settings, notices = nearest(values)
-        return _stage(settings, notices=notices, again=True)
-
-    def reseeded(*values: Any) -> list[Any]:
-        settings, notices = nearest((*values[:-1], secrets.randbelow(NEW_SEEDS)))
-        return [settings.seed, _stage(settings, notices=notices)]
-
-    def opened(request: gr.Request) -> list[Any]:
-        settings, notices = VaeSettings.from_query(dict(request.query_params))
-        return [*rail(settings), _stage(settings, whole=True, notices=notices)]
-
-    def restored() -> list[Any]:
-        return [*rail(start), _stage(start, whole=True)]
-
-    listeners = [control.input for control in (data, latent, show, n, spread)]
-    gr.on(
-        [*listeners, seed.submit, seed.blur],
-        changed,
-        controls,
-        [*controls, stage],
-        trigger_mode="always_last",
-        api_name="vae_settings",
-        **quick,
-    )
-    same.click(repeated, controls, stage, api_visibility="private", **quick)
-    new.click(reseeded, controls, [seed, stage], api_visibility="private", **quick)
-    reset.click(restored, None, [*controls, stage], api_visibility="private", **quick)
-    demo.load(opened, None, [*controls, stage], api_visibility="private", **quick)
+    controls = {"data": data, "latent": latent, "show": show, "n": n, "spread": spread, "seed": seed}
+    rail.wire(demo, start, controls, stage, same=same, new=new, reset=reset, name="vae", more=lambda now: {"code": code(now)})
 
 
 def _card() -> dict[str, object] | None:
     recording = recordings.load("vae_card")
     return {
+        "module": "vae/card.js",
         "model": "vae-mnist-2d",
         "latent": 2,
         "recording": recording,

@@ -15,7 +15,7 @@ import { sampleView } from "./sample_view.js";
 const VIEWS = ["sample", "picture", "manifold"];
 
 export function mount(element, { props, watch }) {
-  const page = { ...props.value };
+  const page = { ...props.fixed, ...props.value };
   const { text, defaults } = page;
   let settings = { ...page.settings };
   let z = null; // the place that was chosen; pointing at the map only looks

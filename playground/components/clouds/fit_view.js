@@ -1,0 +1,261 @@
+/**
+ * Models side by side on the same points, under one timeline. Runs are asked of the server, whole, and kept by what they depend on;
+ * everything after that (play, scrub, step back) happens here.
+ */
+import { newest } from "../lib/api.js";
+import { fill, h } from "../lib/dom.js";
+import { timeline } from "../timeline/timeline.js";
+import { chooseK } from "./choose_k.js";
+import { curve, freeEnergy } from "./curve.js";
+import { panel } from "./panel.js";
+import { asked, fetchRun, mixtureAt, STEPWISE, within } from "./runs.js";
+
+const ORDER = ["gaussian", "kmeans", "gmm", "kde", "pca"];
+const UPPER = { 1: [0], 2: [0, 1, 3], 3: [0, 1, 2, 4, 5, 8] }; // of a covariance, row by row
+const short = (v) => Number(v.toPrecision(6));
+
+export function fitView(host, stage) {
+  const { text } = stage;
+  const grid = h("div", { class: "cloud-panels" });
+  const feet = h("div", { class: "cloud-panels cloud-feet" });
+  const addButton = h("button", { type: "button", class: "ghost", onclick: () => stage.choose({ models: [...stage.settings().models, ORDER.find((model) => !stage.settings().models.includes(model))].slice(0, 4) }) }, text.add_model);
+  const fourButton = h("button", { type: "button", class: "ghost", onclick: () => stage.choose({ models: ["gaussian", "kmeans", "gmm", "kde"] }) }, text.four);
+  const pinButton = h("button", { type: "button", class: "ghost", title: text.pin_help, "aria-pressed": "false", onclick: () => (pinned ? unpin() : pin()) }, text.pin);
+  const chooseButton = h("button", { type: "button", class: "ghost", onclick: () => (choosing.shown() ? choosing.hide() : choosing.open()) }, text.choose_k);
+  const restart = h("button", { type: "button", class: "ghost", onclick: () => stage.choose({ seed: Math.floor(Math.random() * 10000), ...(stage.settings().how === "own" ? { how: "random", means: [], shapes: [] } : {}) }, { play: true }) }, text.restart);
+  const density = h("select", { "aria-label": text.density_label, onchange: () => stage.choose({ density: density.value }) }, ...Object.entries(text.densities).map(([key, name]) => h("option", { value: key }, name)));
+  const bar = h("div", {});
+  const status = h("p", { class: "run-status", "aria-live": "polite" });
+  const free = h("div", { class: "free" });
+  const curveBox = h("div", { class: "curve" });
+  const below = h("div", { class: "cloud-below" }, curveBox, free);
+  const chooseBox = h("div", {});
+  host.append(grid, bar, status, feet, below, chooseBox);
+
+  let panels = [];
+  let runs = {}; // by model: what is shown
+  let pinned = null; // { runs, name, setting }
+  let seen = ""; // which runs the timeline was made for
+  const kept = new Map(); // runs by what they depend on
+  const line = timeline(bar, { text: text.timeline, change: (frame) => showFrame(frame) });
+  line.keys(host);
+  const picture = curve(curveBox, { text, go: (frame) => { line.pause(); line.go(frame); } });
+  const energy = freeEnergy(free, { text });
+  const choosing = chooseK(chooseBox, stage);
+
+  // --- Panels ----------------------------------------------------------------------------------------------------------
+  function arrange() {
+    const { models } = stage.settings();
+    if (panels.map((one) => one.model).join() === models.join()) return;
+    for (const one of panels) one.remove();
+    panels = models.map((model, i) => panel(grid, feet, model, i, {
+      ...stage, models, bounds: () => stage.bounds(),
+      change: (other) => stage.choose({ models: models.map((name, j) => (j === i ? other : name)) }),
+      remove: () => stage.choose({ models: models.filter((_, j) => j !== i) }),
+      look: (at) => panels.forEach((one) => one.ask(at)),
+      drew: (n, seed) => {
+        stage.choose({ draws: n, draw_seed: seed }, { quiet: true });
+        stage.say(fill(text.drew, { n, model: text.models[model], seed }));
+      },
+      on: { add: stage.add, erase: stage.erase, mean: moveMean, shape: moveShape },
+    }));
+    grid.dataset.count = feet.dataset.count = String(panels.length);
+    for (const one of panels) {
+      one.cloud(stage.drawn());
+      one.tool(stage.tool());
+    }
+    addButton.hidden = models.length >= 4;
+    fourButton.hidden = models.length >= 4;
+  }
+
+  // --- Runs ------------------------------------------------------------------------------------------------------------
+  const fetchAll = newest(async ({ play }) => {
+    const settings = stage.settings();
+    const cloud = stage.cloud();
+    if (!cloud.n) return;
+    const began = performance.now();
+    const wanted = settings.models.filter((model) => model !== "kde" || cloud.d < 3).map((model) => [model, asked(model, settings, cloud.d, stage.bounds())]);
+    const found = await Promise.all(wanted.map(async ([model, query]) => {
+      const key = cloud.version + JSON.stringify(query);
+      if (!kept.has(key)) kept.set(key, fetchRun(query, cloud.points));
+      if (kept.size > 24) kept.delete(kept.keys().next().value);
+      try {
+        return [model, await kept.get(key)];
+      } catch (error) {
+        kept.delete(key);
+        stage.failed(error);
+        return [model, null];
+      }
+    }));
+    if (cloud.version !== stage.cloud().version) return;
+    runs = Object.fromEntries(found);
+    if (found.every(([, run]) => run)) stage.fine();
+    stage.live(found.filter(([, run]) => run).map(([model, run]) => [model, run.ms]), performance.now() - began);
+    present({ play });
+  }, stage.failed);
+
+  /** Gives the runs to the panels and the timeline. */
+  function present({ play = false, frame = null } = {}) {
+    const stepwise = Object.values(runs).filter((run) => run && STEPWISE.includes(run.model));
+    const frames = Math.max(1, ...stepwise.map((run) => run.frames));
+    const atEnd = line.frame() === line.last();
+    const before = line.frame();
+    line.pause();
+    line.set({ frames, halves: true, label: labelOf });
+    const target = play ? 0 : frame ?? (atEnd || seen === "" ? frames - 1 : Math.min(before, frames - 1));
+    seen = "shown";
+    line.go(target, { quiet: true });
+    picture.draw(runs, pinned?.runs, pinned?.name);
+    showFrame(target);
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (play && !still) line.play({ from: 0 });
+    else if (play) line.go(frames - 1);
+    host.dataset.runs = String(Number(host.dataset.runs ?? 0) + 1);
+  }
+
+  /** The run that the words are about: the longest. */
+  const leading = () => Object.values(runs).filter((run) => run && STEPWISE.includes(run.model)).sort((a, b) => b.frames - a.frames)[0] ?? null;
+
+  function labelOf(frame) {
+    const run = leading();
+    if (!run) return text.frame_one;
+    const last = (run.frames - 1) / 2;
+    if (frame === 0) return fill(text.frame_start, { last });
+    const names = ["kmeans", "gmm"].map((model) => runs[model]).filter(Boolean).map((one) => text.phases[one.phases[within(one, frame)]]);
+    const phase = run.phases[within(run, frame)];
+    const both = names.length === 2 && runs.kmeans.frames > frame && runs.gmm.frames > frame;
+    return fill(text.frame, { phase: both ? names.join(" | ") : text.phases[phase], i: Math.ceil(frame / 2), last });
+  }
+
+  function showFrame(frame) {
+    for (const one of panels) one.show(runs[one.model] ?? null, frame);
+    picture.mark(frame);
+    const main = runs.gmm ?? runs.kmeans ?? null;
+    const phase = main ? main.phases[within(main, frame)] : "";
+    energy.show(runs.gmm ?? null, frame, phase === "E" && stage.settings().assignment === "hard" ? "hardE" : phase);
+    status.replaceChildren(...["kmeans", "gmm"].map((model) => runs[model]).filter((one) => one && frame >= one.frames - 1).map((one) => {
+      const words = fill(one.converged ? text.converged : text.limit, { n: (one.frames - 1) / 2 });
+      return h("span", { class: one.converged ? "converged" : "symbol-kl" }, `${text.models[one.model]}: ${words}`);
+    }));
+    const atEnd = frame === line.last();
+    stage.choose({ step: atEnd ? -1 : frame }, { quiet: true });
+    if (!line.playing()) stage.say(`${labelOf(frame)}. ${panels.map((one) => `${text.models[one.model]}: ${one.box.querySelector(".panel-numbers").textContent}`).join(". ")}`);
+    host.dataset.frame = String(frame);
+  }
+
+  // --- One's own start -------------------------------------------------------------------------------------------------
+  /** A mean was dragged in a panel that shows `mixture`: the run starts from there. */
+  function moveMean(mixture, k, at, done) {
+    const means = Array.from(mixture.means, short);
+    at.slice(0, mixture.d).forEach((v, j) => (means[k * mixture.d + j] = short(v)));
+    own(mixture, { means, shapes: runs.gmm ? shapesOf(mixtureAt(runs.gmm, within(runs.gmm, line.frame()))) : [] }, done);
+  }
+  function moveShape(mixture, k, upper, done) {
+    const shapes = shapesOf(mixture);
+    shapes.splice(k * UPPER[mixture.d].length, UPPER[mixture.d].length, ...upper.map(short));
+    own(mixture, { means: Array.from(mixture.means, short), shapes }, done);
+  }
+  const shapesOf = (mixture) => Array.from({ length: mixture.k }, (_, k) => UPPER[mixture.d].map((i) => short(mixture.covariances[k * mixture.d ** 2 + i]))).flat();
+
+  /** While it is dragged, the run follows; when it is let go, it plays from there. */
+  function own(mixture, { means, shapes }, done) {
+    line.pause();
+    if (!done) {
+      const moved = { ...mixture, means: Float64Array.from(means), covariances: mixture.covariances };
+      for (const one of panels) if (STEPWISE.includes(one.model) && runs[one.model]?.k === mixture.k) one.plot.state({ kind: one.model, assignment: "soft", phase: "start", mixture: one.model === "gmm" && shapes.length ? { ...moved, covariances: expand(shapes, mixture.d, mixture.k) } : moved, colours: false, assigned: moved, axes: null, grid: null, trail: null, warn: [] });
+      return;
+    }
+    stage.choose({ how: "own", means, shapes, k: mixture.k }, { play: true });
+  }
+  function expand(shapes, d, k) {
+    const full = new Float64Array(k * d * d);
+    const size = UPPER[d].length;
+    for (let c = 0; c < k; c++) {
+      let at = c * size;
+      for (let i = 0; i < d; i++) for (let j = i; j < d; j++) full[c * d * d + i * d + j] = full[c * d * d + j * d + i] = shapes[at++];
+    }
+    return full;
+  }
+
+  // --- A pinned run ----------------------------------------------------------------------------------------------------
+  function setting() {
+    const { k, covariance, assignment, weights, how, seed, hold } = stage.settings();
+    return how === "own" ? "" : [k, covariance, assignment, weights, how, seed, Number(hold.toPrecision(6))].join(".");
+  }
+  function pin() {
+    const { how, seed, k } = stage.settings();
+    pinned = { runs: { ...runs }, name: `${text.how[how]}, K = ${k}${how === "own" ? "" : `, ${seed}`}` };
+    stage.choose({ pin: setting() }, { quiet: true });
+    showPin();
+  }
+  function unpin() {
+    pinned = null;
+    stage.choose({ pin: "" }, { quiet: true });
+    showPin();
+  }
+  function showPin() {
+    pinButton.setAttribute("aria-pressed", String(Boolean(pinned)));
+    pinButton.textContent = pinned ? text.unpin : text.pin;
+    for (const one of panels) one.ghost(STEPWISE.includes(one.model) ? pinned?.runs[one.model] ?? null : null);
+    picture.draw(runs, pinned?.runs, pinned?.name);
+    picture.mark(line.frame());
+  }
+  /** The pinned run of a link. */
+  async function restorePin() {
+    const { pin: wanted } = stage.settings();
+    if (!wanted) return;
+    const [k, covariance, assignment, weights, how, seed, ...hold] = wanted.split(".");
+    const then = { ...stage.settings(), k: Number(k), covariance, assignment, weights, how, seed: Number(seed), hold: Number(hold.join(".")), means: [], shapes: [] };
+    const cloud = stage.cloud();
+    const found = await Promise.all(then.models.filter((model) => STEPWISE.includes(model)).map(async (model) => [model, await fetchRun(asked(model, then, cloud.d, stage.bounds()), cloud.points)]));
+    pinned = { runs: Object.fromEntries(found), name: `${text.how[how]}, K = ${k}, ${seed}` };
+    showPin();
+  }
+
+  return {
+    tools: [density, addButton, fourButton, chooseButton, pinButton, restart],
+    /** Other points: what was pinned was about others. */
+    cloud({ first = false } = {}) {
+      for (const one of panels) one.cloud(stage.drawn());
+      if (!first && pinned) unpin();
+      if (!stage.cloud().n) {
+        runs = {};
+        for (const one of panels) one.show(null, 0);
+      }
+      choosing.refresh();
+    },
+    arrange,
+    /** Runs that are here already: a recording. */
+    given(recorded, frame) {
+      runs = recorded;
+      present({ frame });
+    },
+    fit: (options = {}) => fetchAll(options),
+    restorePin,
+    again: () => {
+      kept.clear();
+      fetchAll({ play: true });
+    },
+    go: (frame) => line.go(frame < 0 ? line.last() : frame),
+    redraw() {
+      density.value = stage.settings().density;
+      for (const one of panels) one.show(runs[one.model] ?? null, line.frame());
+    },
+    tool: (name) => panels.forEach((one) => one.tool(name)),
+    ghost: showPin,
+    sample: (n, seed) => panels.forEach((one) => one.sample({ quiet: true, n, seed })),
+    refreshK: () => choosing.refresh(),
+    results: () => ({ frame: line.frame(), runs: Object.fromEntries(panels.map((one) => [one.model, one.run()]).filter(([, run]) => run)) }),
+    async png() {
+      const pictures = await Promise.all(panels.map(async (one) => createImageBitmap(await one.plot.png())));
+      const width = pictures.reduce((sum, one) => sum + one.width + 16, -16);
+      const sheet = new OffscreenCanvas(width, Math.max(...pictures.map((one) => one.height)));
+      let x = 0;
+      for (const one of pictures) {
+        sheet.getContext("2d").drawImage(one, x, 0);
+        x += one.width + 16;
+      }
+      return sheet.convertToBlob({ type: "image/png" });
+    },
+  };
+}
