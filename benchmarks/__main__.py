@@ -12,6 +12,8 @@ from dataclasses import asdict
 NAMES = {
     "drag": "from a move on the latent map to the painted picture, beside gr.Slider and gr.Image",
     "crowd": "40 people decoding 10 times a second, beside decoding one by one",
+    "em": "an iteration of EM, beside scikit-learn's; memory at ten million points",
+    "kmeans": "an iteration of K-means, beside scikit-learn's; memory at ten million points",
     "start": "from the start of the process to the served page, beside importing torch and gradio; first view; memory",
 }
 

@@ -146,6 +146,7 @@ class Pass:
         """One E-step over all points."""
         k, d = components.means.shape
         direct = self.direct(components)
+        equal = twins(components) if hard else None  # of equal ones the first takes all, and rounding none
         coefficients = components.coefficients() if self.expanded else None
         moments = self.x.new_zeros(k, max(1, len(self.features)))
         first = self.x.new_zeros(k, d) if direct else None
@@ -156,6 +157,7 @@ class Pass:
             z = self.inside(piece)
             phi = self.phi(z) if self.expanded else None
             joint = self.joint(components, coefficients, direct, z)
+            joint = joint if equal is None else joint[equal]
             best = joint.amax(0)
             chosen = joint.max(0).indices if hard else None  # the first of equals
             shares = joint.sub_(best).exp_()  # (K, n)

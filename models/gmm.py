@@ -271,14 +271,15 @@ def _joints(points: Any, params: Start | Step) -> Iterator[Tensor]:
     frame = Frame(centre, (within + given.weights @ (given.means - centre).square()).sqrt(), float(len(x)))
     components = begin(given.weights, given.means, given.covariances, kind, frame).components
     run = Pass(x, None, frame, diagonal=kind not in MATRICES)
-    direct = run.direct(components)
+    direct, equal = run.direct(components), twins(components)
     coefficients = components.coefficients() if run.expanded else None
     offset = frame.scale.log().sum()
     for piece, _ in chunks(x):
         z = run.inside(piece)
         if run.expanded:
             run.phi(z)
-        yield run.joint(components, coefficients, direct, z) - offset
+        joint = run.joint(components, coefficients, direct, z) - offset
+        yield joint if equal is None else joint[equal]
 
 
 def _step(

@@ -138,7 +138,7 @@ class _Pass:
         x, w = self.x, self.w
         if w is not None and not w.all():
             x, w = x[w > 0], w[w > 0]  # points without weight change nothing
-        z = x.detach().T.contiguous().sub_(self.centre[:, None]).mul_(self.factor).numpy()  # (D, N)
+        z = ((x.detach().T - self.centre[:, None]) * self.factor).contiguous().numpy()  # (D, N)
         weight = None if w is None else w.detach().numpy()
         return Small(z, weight) if len(x) <= SMALL else Lazy(z, weight)
 

@@ -130,7 +130,7 @@ class Lazy:
         self.limit = 2 * len(self.points) + PIECE
 
     def _pairs(self, means: Array, lengths: Array) -> None:
-        self.slack = SLACK * (self.reach + float(lengths.max()))
+        self.slack = SLACK * (self.reach + float(lengths.max())) + 1e-300  # not 0 even where all is 0
         # With a point's features: the squared distance, made positive.
         self.forms = np.concatenate([-2 * means, lengths[:, None] + self.slack, np.ones((len(means), 1))], 1)  # (K, D + 2)
         if self.tree is not None:
@@ -245,7 +245,7 @@ class Blocks:
         low = high = cloud.features[:, :d]
         parts = []
         count = len(cloud.features)
-        while count > 2 * BRANCH:
+        while not parts or count > 2 * BRANCH:
             low, high, moments = _joined(low, np.minimum), _joined(high, np.maximum), _joined(moments, np.add)
             parts.append((low, high, moments))
             count = len(low)

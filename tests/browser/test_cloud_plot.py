@@ -187,8 +187,8 @@ def test_places_go_to_the_screen_and_back_with_equal_scales(plot: Plot, bounds: 
     assert plot.page.evaluate("plot.toData(...plot.toClient([1.25, -0.5]))") == pytest.approx([1.25, -0.5])
     box = plot.canvas.bounding_box()
     assert box is not None
-    expected = box["width"] / (8 * 1.12 if bounds is None else 10)
-    assert x1 - x0 == pytest.approx(expected, rel=1e-6)
+    wide, high = (8 * 1.12, 4 * 1.12) if bounds is None else (10, 10)
+    assert x1 - x0 == pytest.approx(min(box["width"] / wide, box["height"] / high), rel=1e-6)
 
 
 def test_a_click_adds_a_point_where_it_is(plot: Plot) -> None:
@@ -328,16 +328,19 @@ def test_the_keyboard_adds_erases_and_carries_a_mean(plot: Plot) -> None:
     keys("ArrowUp")
     keys("Enter")
     ((added,),) = plot.said("add")
-    assert added == [pytest.approx([3, 0.2], abs=1e-6)]
+    box = plot.canvas.bounding_box()
+    assert box is not None
+    width = box["width"] / (plot.at(1, 0)[0] - plot.at(0, 0)[0])  # in the data's unit: steps are shares of it
+    assert added == [pytest.approx([0.3 * width, 0.02 * width], abs=1e-6)]
 
     plot.tool("move")
-    keys(" ")  # nearest to (3, 0.2) is the second mean, at (2, 2)
+    keys(" ")  # the nearest is the second mean, at (2, 2)
     keys("Shift+ArrowLeft")
     keys("Shift+ArrowLeft")
     keys("Enter")
     said = plot.said("mean")
     assert [k for k, _, _ in said] == [1] * len(said)
-    assert said[-1][1] == pytest.approx([0, 2], abs=1e-6)
+    assert said[-1][1] == pytest.approx([2 - 0.2 * width, 2], abs=1e-6)
     assert [done for _, _, done in said] == [False, False, True]
 
     plot.tool("erase")

@@ -17,6 +17,7 @@ MOUNT = """async ([base, count]) => {
   stage.id = 'try';
   stage.className = 'gmp gmp-card';
   document.querySelector('.gmp-page').prepend(stage);
+  document.querySelector('.gmp-page').style.minHeight = '3000px';
   window.said = [];
   window.views = Array.from({ length: count }, (_, i) => plotlyView(stage, {
     label: `Figure ${i}`, click: (p) => window.said.push(['click', p]), hover: (p) => window.said.push(['hover', p]),
@@ -86,7 +87,7 @@ def test_a_click_and_a_pointer_say_which_point(watched: Watched) -> None:
     page.mouse.click(*place(page, 2, 8))
     page.wait_for_function("said.some(([what]) => what === 'click')")
     page.mouse.move(5, 5)
-    page.wait_for_function("said.at(-1)[1] === null")
+    page.wait_for_function("said.findLast(([what]) => what === 'hover')[1] === null")
     said = page.evaluate("said")
     point = {"curve": 1, "index": 2, "x": 2, "y": 8, "customdata": "c"}
     assert ["hover", point] in said
@@ -229,7 +230,10 @@ def test_tokens_are_resolved_anywhere_and_what_was_given_is_not_written_to(watch
         """async (base) => {
           const { coloured, resolved } = await import(`${base}/plotly_view/theming.js`);
           const read = (name) => ({ x: '#0067a5', card: '#fff' })[name];
-          const given = { a: ['token:x', 'red', { b: 'token:card/0.5' }], n: [1, 2, null], big: new Float64Array(3), none: null, deep: [[0, 'token:x']] };
+          const given = {
+            a: ['token:x', 'red', { b: 'token:card/0.5' }],
+            n: [1, 2, null], big: new Float64Array(3), none: null, deep: [[0, 'token:x']],
+          };
           const copy = structuredClone(given);
           const made = coloured(given, read);
           let message;
@@ -290,7 +294,10 @@ def test_only_the_newest_of_many_is_sure_to_be_drawn(watched: Watched) -> None:
     draw(page, [LINE], FIXED)
     page.evaluate(
         """async (t) => {
-          for (let i = 0; i < 60; i++) { views[0].draw([{ ...t, y: [i, i, i, i] }], {}); await new Promise((r) => setTimeout(r, 3)); }
+          for (let i = 0; i < 60; i++) {
+            views[0].draw([{ ...t, y: [i, i, i, i] }], {});
+            await new Promise((r) => setTimeout(r, 3));
+          }
         }""",
         LINE,
     )
@@ -359,8 +366,11 @@ def test_a_finger_scrolls_past_it_and_taps_a_point(watched: Watched) -> None:
     assert next(p for what, p in page.evaluate("said") if what == "click")["index"] == 2
     session = page.context.new_cdp_session(page)
     x, y = place(page, 1.5, 1)
-    gesture = {"x": x, "y": y, "yDistance": -150, "gestureSourceType": "touch"}
-    session.send("Input.synthesizeScrollGesture", gesture)
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for up in range(15, 160, 15):
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y - up}]})
+        page.wait_for_timeout(16)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     page.wait_for_function("scrollY > 50")
     assert page.evaluate("figure._fullLayout.xaxis.range") == [-1, 4]
     watched.assert_clean()

@@ -25,7 +25,12 @@ function cut(polygon, nx, ny, c) {
  * left.
  */
 export function voronoi(places, width, height) {
-  const box = [[0, 0], [width, 0], [width, height], [0, height]]; // prettier-ignore
+  const box = [
+    [0, 0],
+    [width, 0],
+    [width, height],
+    [0, height],
+  ];
   return places.map(([ax, ay], k) => {
     if (!Number.isFinite(ax + ay)) return [];
     let cell = box;

@@ -92,7 +92,7 @@ export function lineLabels(state, frame) {
   if (state.kind === "kde" || !(mixture || state.axes)) return [];
   const means = mixture ? mixture.means : Float64Array.from(state.axes.mean);
   const peaks = mixture && state.kind !== "kmeans" ? densityCurve(mixture, means) : null;
-  const edge = DISC + 5;
+  const edge = DISC + 9;
   return Array.from(means, (mean, component) => {
     const x = frame.X(mean);
     const peak = peaks ? peaks[component * means.length + component] : null;
@@ -155,14 +155,20 @@ export function paintLineMarks(c, scene) {
     c.setLineDash([]);
     c.globalAlpha = 0.8;
     for (const { component, x } of lineLabels(ghost.state, frame))
-      disc(c, x, frame.baseline, labelOf(ghost.state.kind, component), colours.soft, { card: colours.bg, ink: colours.ink, hollow: true });
+      disc(c, x, frame.baseline, labelOf(ghost.state.kind, component), colours.soft, {
+        card: colours.bg,
+        ink: colours.ink,
+        hollow: true,
+      });
     c.globalAlpha = 1;
   }
   if (state && scene.curves) paintCurves(c, scene, layers);
   if (state?.axes) paintDeviation(c, scene);
   if (state) paintDrops(c, scene);
   if (state && layers.trail && scene.trail) paintLineTrail(c, scene);
-  scene.samples.forEach((draw, i) => sampleDot(c, frame.X(draw.place[0]), jitter(frame, i), scene.fillOf(draw.component), colours));
+  scene.samples.forEach((draw, i) =>
+    sampleDot(c, frame.X(draw.place[0]), jitter(frame, i), scene.fillOf(draw.component), colours),
+  );
   paintTicks(c, scene);
   if (state) paintHeads(c, scene);
 }
@@ -199,7 +205,12 @@ function paintCurves(c, { frame, colours, state, curves: { xs, parts, total }, c
 /** Principal axes of a line: one, one deviation long. */
 function paintDeviation(c, { frame, colours, state: { axes } }) {
   const [mean, deviation] = [axes.mean[0], axes.deviations[0] * (axes.directions[0]?.[0] ?? 1)];
-  arrow(c, frame.X(mean), frame.baseline, frame.X(mean + deviation), frame.baseline, { colour: colours.p, halo: colours.bg, width: 3.5, head: 12 });
+  arrow(c, frame.X(mean), frame.baseline, frame.X(mean + deviation), frame.baseline, {
+    colour: colours.p,
+    halo: colours.bg,
+    width: 3.5,
+    head: 12,
+  });
 }
 
 function paintDrops(c, { frame, colours, state, labels, chosen }) {
@@ -210,7 +221,7 @@ function paintDrops(c, { frame, colours, state, labels, chosen }) {
     c.lineWidth = 1.75;
     c.beginPath();
     c.moveTo(x, y + DISC);
-    c.lineTo(x, state.kind === "kmeans" ? frame.strip[1] : frame.baseline);
+    c.lineTo(x, state.kind === "kmeans" ? frame.strip[0] : frame.baseline);
     c.stroke();
   }
   c.globalAlpha = 1;
@@ -222,10 +233,14 @@ function paintLineTrail(c, { frame, colours, state, trail, chosen }) {
   const [bottom, top] = [frame.strip[1], frame.strip[0]];
   c.lineJoin = "round";
   for (let k = 0; k < state.mixture.k; k++) {
-    for (const [width, colour, alpha] of [[4, colours.bg, 0.7], [1.75, colours.component(state.kind, k), 0.95]]) { // prettier-ignore
+    for (const [width, colour, alpha] of [
+      [4, colours.bg, 0.7],
+      [1.75, colours.component(state.kind, k), 0.95],
+    ]) {
       c.beginPath();
       path.forEach((means, i) => {
-        if (Number.isFinite(means[k])) c.lineTo(frame.X(means[k]), bottom + ((top - bottom) * i) / Math.max(1, path.length - 1));
+        if (Number.isFinite(means[k]))
+          c.lineTo(frame.X(means[k]), bottom + ((top - bottom) * i) / Math.max(1, path.length - 1));
       });
       c.globalAlpha = alpha * (chosen === null || chosen === k ? 1 : 0.28);
       c.strokeStyle = colour;
@@ -240,9 +255,13 @@ function paintHeads(c, { frame, colours, state, labels, chosen }) {
   const warned = new Set(state.warn ?? []);
   for (const { component, x, y, away } of labels) {
     c.globalAlpha = chosen === null || chosen === component ? 1 : 0.5;
-    disc(c, x, y, labelOf(state.kind, component), colours.component(state.kind, component), { ...colours, strong: chosen === component });
+    disc(c, x, y, labelOf(state.kind, component), colours.component(state.kind, component), {
+      ...colours,
+      strong: chosen === component,
+    });
     c.globalAlpha = 1;
-    if (away !== null) words(c, away ? "←" : "→", x + (away ? 1 : -1) * 22, y, { fill: colours.ink, halo: colours.bg, size: 14, weight: 700 });
+    if (away !== null)
+      words(c, away ? "←" : "→", x + (away ? 1 : -1) * 22, y, { fill: colours.ink, halo: colours.bg, size: 14, weight: 700 });
     if (warned.has(component)) warning(c, x > frame.width - 40 ? x - DISC - 14 : x + DISC + 14, y, colours);
   }
 }
@@ -250,5 +269,8 @@ function paintHeads(c, { frame, colours, state, labels, chosen }) {
 /** Ticks of a line: data below, densities on the left. */
 export function lineTicks(frame) {
   const count = Math.min(8, Math.max(3, frame.width / 80));
-  return { x: axisTicks(frame.x(0), frame.x(frame.width), count), y: axisTicks(0, frame.top, Math.max(2, frame.baseline / 80)) };
+  return {
+    x: axisTicks(frame.x(0), frame.x(frame.width), count),
+    y: axisTicks(0, frame.top, Math.max(2, frame.baseline / 80)),
+  };
 }

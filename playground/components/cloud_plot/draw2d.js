@@ -20,9 +20,13 @@ export const labelOf = (kind, k) => (kind === "gmm" || kind === "kmeans" ? Strin
  * place.
  */
 export function labelPlaces(state, mixture, axes, frame) {
-  const means = mixture ? Array.from({ length: mixture.k }, (_, k) => mixture.means.slice(2 * k, 2 * k + 2)) : axes ? [axes.mean] : [];
+  const means = mixture
+    ? Array.from({ length: mixture.k }, (_, k) => mixture.means.slice(2 * k, 2 * k + 2))
+    : axes
+      ? [axes.mean]
+      : [];
   if (state.kind === "kde") return [];
-  const edge = DISC + 5;
+  const edge = DISC + 9;
   return means
     .map(([mx, my], component) => {
       const [x, y] = [frame.X(mx), frame.Y(my)];
@@ -48,8 +52,10 @@ export function paintGround(c, scene) {
     c.lineWidth = 1;
     c.globalAlpha = 0.75;
     c.beginPath();
-    for (const { at } of scene.ticks.x.ticks) line(c, Math.round(frame.X(at)) + 0.5, 0, Math.round(frame.X(at)) + 0.5, frame.height);
-    for (const { at } of scene.ticks.y.ticks) line(c, 0, Math.round(frame.Y(at)) + 0.5, frame.width, Math.round(frame.Y(at)) + 0.5);
+    for (const { at } of scene.ticks.x.ticks)
+      line(c, Math.round(frame.X(at)) + 0.5, 0, Math.round(frame.X(at)) + 0.5, frame.height);
+    for (const { at } of scene.ticks.y.ticks)
+      line(c, 0, Math.round(frame.Y(at)) + 0.5, frame.width, Math.round(frame.Y(at)) + 0.5);
     c.stroke();
     c.globalAlpha = 1;
   }
@@ -59,7 +65,10 @@ export function paintGround(c, scene) {
 }
 
 function paintCells(c, { frame, colours, mixture, chosen }) {
-  const places = Array.from({ length: mixture.k }, (_, k) => [frame.X(mixture.means[2 * k]), frame.Y(mixture.means[2 * k + 1])]);
+  const places = Array.from({ length: mixture.k }, (_, k) => [
+    frame.X(mixture.means[2 * k]),
+    frame.Y(mixture.means[2 * k + 1]),
+  ]);
   const cells = voronoi(places, frame.width, frame.height);
   const trace = (cell) => {
     c.beginPath();
@@ -73,7 +82,10 @@ function paintCells(c, { frame, colours, mixture, chosen }) {
     c.fill();
   });
   c.lineJoin = "round";
-  for (const [width, colour, alpha] of [[3.5, colours.bg, 0.8], [1.4, colours.ink, 0.5]]) { // prettier-ignore
+  for (const [width, colour, alpha] of [
+    [3.5, colours.bg, 0.8],
+    [1.4, colours.ink, 0.5],
+  ]) {
     for (const cell of cells) {
       trace(cell);
       c.globalAlpha = alpha;
@@ -95,7 +107,8 @@ export function paintMarks(c, scene) {
     if (layers.ellipses && mixture && (state.kind === "gmm" || state.kind === "gaussian")) paintEllipses(c, scene);
     if (layers.trail && scene.trail) paintTrail(c, scene);
   }
-  for (const { place, component } of scene.samples) sampleDot(c, frame.X(place[0]), frame.Y(place[1]), scene.fillOf(component), colours);
+  for (const { place, component } of scene.samples)
+    sampleDot(c, frame.X(place[0]), frame.Y(place[1]), scene.fillOf(component), colours);
   if (scene.flat) paintTicks(c, scene);
   if (state) paintLabels(c, scene);
 }
@@ -107,17 +120,27 @@ function paintEllipses(c, { frame, colours, state, mixture, chosen }) {
     const [x, y] = [frame.X(e.mean[0]), frame.Y(e.mean[1])];
     if (!Number.isFinite(x + y + e.rx + e.ry)) continue;
     const faint = pale(chosen, k);
-    c.strokeStyle = c.fillStyle = colours.component(state.kind, k);
+    const shade = colours.component(state.kind, k);
+    const weight = Math.sqrt(Math.max(0, mixture.weights[k]) / (heaviest || 1));
     ellipsePath(c, x, y, e, frame.scale);
+    c.fillStyle = shade;
     c.globalAlpha = 0.1 * faint;
     c.fill();
-    c.globalAlpha = 0.95 * faint;
-    c.lineWidth = 1.5 + 1.5 * Math.sqrt(Math.max(0, mixture.weights[k]) / (heaviest || 1));
-    c.stroke();
-    ellipsePath(c, x, y, { rx: 2 * e.rx, ry: 2 * e.ry, angle: e.angle }, frame.scale);
-    c.globalAlpha = 0.65 * faint;
-    c.lineWidth = 1.1;
-    c.stroke();
+    for (const [deviations, width, alpha] of [
+      [2, 1.1, 0.8],
+      [1, 1.5 + 1.5 * weight, 1],
+    ]) {
+      ellipsePath(c, x, y, { ...e, rx: deviations * e.rx, ry: deviations * e.ry }, frame.scale);
+      for (const [extra, colour, strength] of [
+        [2.5, colours.bg, 0.75],
+        [0, shade, alpha],
+      ]) {
+        c.lineWidth = width + extra;
+        c.strokeStyle = colour;
+        c.globalAlpha = strength * faint;
+        c.stroke();
+      }
+    }
   }
   c.globalAlpha = 1;
 }
@@ -128,7 +151,10 @@ function paintTrail(c, { frame, colours, state, mixture, trail, chosen }) {
     const path = [...trail, mixture.means].map((means) => [frame.X(means[2 * k]), frame.Y(means[2 * k + 1])]);
     const sound = path.filter(([x, y]) => Number.isFinite(x + y));
     if (sound.length < 2) continue;
-    for (const [width, colour, alpha] of [[4, colours.bg, 0.7], [1.75, colours.component(state.kind, k), 0.95]]) { // prettier-ignore
+    for (const [width, colour, alpha] of [
+      [4, colours.bg, 0.7],
+      [1.75, colours.component(state.kind, k), 0.95],
+    ]) {
       c.beginPath();
       sound.forEach(([x, y]) => c.lineTo(x, y));
       c.globalAlpha = alpha * pale(chosen, k);
@@ -177,7 +203,13 @@ function paintGhost(c, { frame, colours, ghost }) {
       const length = axes.deviations[j];
       c.strokeStyle = colours.ink;
       c.beginPath();
-      line(c, frame.X(axes.mean[0]), frame.Y(axes.mean[1]), frame.X(axes.mean[0] + u[0] * length), frame.Y(axes.mean[1] + u[1] * length));
+      line(
+        c,
+        frame.X(axes.mean[0]),
+        frame.Y(axes.mean[1]),
+        frame.X(axes.mean[0] + u[0] * length),
+        frame.Y(axes.mean[1] + u[1] * length),
+      );
       c.stroke();
     });
   c.restore();

@@ -71,18 +71,25 @@ export function flight(draws, { land, wake, still }) {
         c.lineTo(x, y);
         c.stroke();
         c.globalAlpha = 1;
-        sampleDot(c, x, y, scene.fillOf(draws[i].component), scene.colours, 5.5);
+        sampleDot(c, x, y, scene.fillOf(draws[i].component), scene.colours, 7);
       }
     },
   };
 }
 
-/** From where a sample sets out: its component's mean, or for kernels the point nearest to it. `{ place, ellipse or null }`, in pixels. */
+/**
+ * From where a sample sets out: its component's mean, or for kernels the point nearest to it. `{ place, ellipse or null }`, in
+ * pixels.
+ */
 function originOf(draw, scene, { points, d }) {
   if (scene.state?.kind !== "kde" && (scene.mixture || scene.axes)) {
     const k = Math.min(draw.component ?? 0, (scene.mixture?.k ?? 1) - 1);
-    if (d === 1) return { place: [scene.labels.find((label) => label.component === k)?.x ?? 0, scene.frame.baseline], ellipse: null };
-    return { place: scene.toPixel(scene.mixture ? scene.meanOf(k) : scene.axes.mean), ellipse: scene.mixture && scene.shapeOf(k) };
+    if (d === 1)
+      return { place: [scene.labels.find((label) => label.component === k)?.x ?? 0, scene.frame.baseline], ellipse: null };
+    return {
+      place: scene.toPixel(scene.mixture ? scene.meanOf(k) : scene.axes.mean),
+      ellipse: scene.mixture && scene.shapeOf(k),
+    };
   }
   let [best, least] = [-1, Infinity];
   for (let i = 0; i < points.length; i += d) {

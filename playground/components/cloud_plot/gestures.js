@@ -5,7 +5,7 @@
 import { keyboard } from "./keyboard.js";
 import { pointAt, pointsAlong } from "./points.js";
 
-export const BRUSH = { spray: 0.04, erase: 0.05 }; // radii, of the width
+const BRUSH = { spray: 0.04, erase: 0.05 }; // radii, of the width
 const RATE = 40; // sprayed points a second
 
 /** Two independent draws of N(0, 1) (Box & Muller 1958). */
@@ -38,6 +38,7 @@ export function gestures(canvas, plot) {
     return [Math.min(width, Math.max(0, px)), Math.min(height, Math.max(0, py))];
   };
   const radius = (name) => BRUSH[name] * plot.scene().frame.width;
+  const brush = (at) => (BRUSH[tool()] ? { at, radius: radius(tool()) } : null);
 
   /** The component whose label is under a place, or null. Those drawn last are found first. */
   function labelAt([x, y], reach) {
@@ -203,7 +204,7 @@ export function gestures(canvas, plot) {
   function hover(event, at) {
     if (coarse(event)) return;
     const now = tool();
-    live.brush = BRUSH[now] ? { at, radius: radius(now) } : null;
+    live.brush = brush(at);
     const label = now === "look" || now === "move" ? labelAt(at, 14) : null;
     const handle = handleAt(at, 14);
     if (now === "move" && shapely() && !handle) live.hovered = label ? label.component : (ellipseAt(at) ?? live.hovered);
@@ -253,7 +254,7 @@ export function gestures(canvas, plot) {
     { passive: false },
   );
 
-  const keys = keyboard(canvas, plot, { tool, data, clamp, radius, movable, look, spray, erase });
+  const keys = keyboard(canvas, plot, { tool, data, clamp, brush, movable, look, spray, erase });
 
   return {
     handles,

@@ -6,7 +6,7 @@ const SPRAYED = 10; // points for a press of Enter
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** Listens on `canvas`. `plot` as in gestures.js, `acts` what gestures do. Returns `{ letGo }`. */
-export function keyboard(canvas, plot, { tool, data, clamp, radius, movable, look, spray, erase }) {
+export function keyboard(canvas, plot, { tool, data, clamp, brush, movable, look, spray, erase }) {
   const { live, on } = plot;
 
   function grabNearest() {
@@ -57,7 +57,7 @@ export function keyboard(canvas, plot, { tool, data, clamp, radius, movable, loo
       live.cursor = null;
       look(null);
     } else return;
-    live.brush = live.cursor && BRUSH[tool()] ? { at: live.cursor, radius: radius(tool()) } : null;
+    live.brush = live.cursor && brush(live.cursor);
     event.preventDefault();
     event.stopPropagation();
     plot.touch();

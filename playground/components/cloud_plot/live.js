@@ -44,7 +44,9 @@ function paintNear(c, scene, i, owned, text) {
     .sort((a, b) => b.share - a.share || a.k - b.k)
     .slice(0, 3)
     .filter(({ share }) => share >= 0.005)
-    .map(({ k, share }) => fill(text.share, { k: k + 1, percent: share > 0.995 && share < 1 ? "> 99" : Math.round(100 * share) }))
+    .map(({ k, share }) =>
+      fill(text.share, { k: k + 1, percent: share > 0.995 && share < 1 ? "> 99" : Math.round(100 * share) }),
+    )
     .join(" · ");
   const right = x < frame.width / 2;
   const look = { fill: colours.ink, halo: colours.bg, size: 13, weight: 600, align: right ? "left" : "right" };
@@ -57,7 +59,10 @@ function paintHandles(c, scene, { component, handles, shape }, held) {
   const mean = scene.d === 1 ? [frame.X(shape.mean), handles[0].y] : scene.toPixel(shape.mean);
   for (const { part, x, y } of handles) {
     const grabbed = held?.kind === "shape" && held.part === part;
-    for (const [width, colour] of [[4, colours.bg], [1.75, shade]]) { // prettier-ignore
+    for (const [width, colour] of [
+      [4, colours.bg],
+      [1.75, shade],
+    ]) {
       c.beginPath();
       c.moveTo(...mean);
       c.lineTo(x, y);

@@ -124,26 +124,35 @@ export function ellipsePath(c, x, y, { rx, ry, angle }, scale) {
   c.ellipse(x, y, Math.max(1.5, rx * scale), Math.max(1.5, ry * scale), -angle, 0, 2 * Math.PI);
 }
 
-/** A drawn sample: a dot with an orange rim, filled in the colour of the component it came from. */
-export function sampleDot(c, x, y, fill, { z, card }, radius = 5) {
-  circle(c, x, y, radius + 3);
-  c.fillStyle = card;
-  c.fill();
-  circle(c, x, y, radius);
-  c.fillStyle = fill;
-  c.fill();
-  c.lineWidth = 2.75;
-  c.strokeStyle = z;
-  c.stroke();
+/** A drawn sample: an orange ring around a dot in the colour of the component it came from. */
+export function sampleDot(c, x, y, fill, { z, card }, radius = 6.25) {
+  for (const [r, colour] of [
+    [radius + 1.5, card],
+    [radius, z],
+    [radius - 2.5, card],
+    [radius - 3.5, fill],
+  ]) {
+    circle(c, x, y, r);
+    c.fillStyle = colour;
+    c.fill();
+  }
 }
 
 /** Four short strokes around a place. */
 export function crosshair(c, x, y, ink, halo) {
-  for (const [width, colour] of [[5, halo], [2, ink]]) { // prettier-ignore
+  for (const [width, colour] of [
+    [5, halo],
+    [2, ink],
+  ]) {
     c.lineWidth = width;
     c.strokeStyle = colour;
     c.beginPath();
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) { // prettier-ignore
+    for (const [dx, dy] of [
+      [1, 0],
+      [-1, 0],
+      [0, 1],
+      [0, -1],
+    ]) {
       c.moveTo(x + 5 * dx, y + 5 * dy);
       c.lineTo(x + 15 * dx, y + 15 * dy);
     }

@@ -1,6 +1,7 @@
 /**
- * Principal axes: arrows of one deviation from the mean, and what PCA keeps of each point, its foot x̂ = μ + Σ_j u_j (u_j · (x − μ)) on the
- * first axis, or in space on the plane of the first two. The dropped lines are what it gives up: their squares add up to the loss.
+ * Principal axes: arrows of one deviation from the mean, and what PCA keeps of each point, its foot x̂ = μ + Σ_j u_j (u_j · (x
+ * − μ)) on the first axis, or in space on the plane of the first two. The dropped lines are what it gives up: their squares add
+ * up to the loss.
  */
 import { arrow, circle, line, words } from "./marks.js";
 

@@ -6,7 +6,17 @@
 import { covarianceOf, project, projectPoints } from "../lib/gaussians.js";
 import { densityOf } from "./density.js";
 import { ellipseOf, hasDensity, labelPlaces, paintGround, paintMarks, planeTicks } from "./draw2d.js";
-import { curves, histogram, jitter, lineFrame, lineLabels, lineTicks, paintLineGround, paintLineMarks, topOf } from "./draw1d.js";
+import {
+  curves,
+  histogram,
+  jitter,
+  lineFrame,
+  lineLabels,
+  lineTicks,
+  paintLineGround,
+  paintLineMarks,
+  topOf,
+} from "./draw1d.js";
 import { fitPlane, planeFrame } from "./frame.js";
 import { depths, flatten, paintBox, paintTriad, sphere, viewOf } from "./turntable.js";
 
@@ -41,12 +51,25 @@ function lineScene({ cloud, state, layers, ghost, samples, chosen, bounds }, { w
   const bend = Math.exp(-0.5); // a bell turns from one bend to the other at μ ± σ, at this share of its height
   const turning = (k) => Math.max(16, frame.Y(bend * (labels.find(({ component }) => component === k)?.peak ?? 0)));
   return {
-    flat: true, d: 1, names: [cloud.names?.[0] ?? "x", colours.density], frame, colours, state, layers, chosen, bars, places, mixture, labels, trail: state?.trail,
+    flat: true,
+    d: 1,
+    names: [cloud.names?.[0] ?? "x", colours.density],
+    frame,
+    colours,
+    state,
+    layers,
+    chosen,
+    bars,
+    places,
+    mixture,
+    labels,
+    trail: state?.trail,
     curves: found,
     ticks: keep("ticks", [frame], () => lineTicks(frame)),
     ghost: ghost && { state: ghost, curves: keep("ghost curves", [ghost, rough], () => curves(ghost, rough)) },
     samples: samples.map((draw) => ({ component: draw.component, place: draw.x })),
-    order: null, near: null,
+    order: null,
+    near: null,
     fillOf: fillOf(state, colours),
     toData: (px, py) => [frame.x(px), frame.y(py)],
     toPixel: ([x, y = 0]) => [frame.X(x), frame.Y(y)],
@@ -83,11 +106,14 @@ function planeScene({ cloud, state, layers, ghost, samples, chosen, bounds, turn
   );
   const onto = (x) => (space ? flatten(view, x) : x);
   const lie = (name, mixture) => (mixture && space ? keep(name, [mixture, view], () => project(mixture, view)) : mixture);
-  const lieAxes = (axes) => axes && { mean: onto(axes.mean), directions: axes.directions.map(onto), deviations: axes.deviations };
-  const flatPoints = keep("flat points", [cloud.points, view], () => (space ? projectPoints(cloud.points, n, 3, view) : cloud.points));
+  const lieAxes = (axes) =>
+    axes && { mean: onto(axes.mean), directions: axes.directions.map(onto), deviations: axes.deviations };
+  const flatPoints = keep("flat points", [cloud.points, view], () =>
+    space ? projectPoints(cloud.points, n, 3, view) : cloud.points,
+  );
   const places = keep("places", [flatPoints, frame], () => {
     const out = new Float64Array(2 * n);
-    for (let i = 0; i < n; i++) (out[2 * i] = frame.X(flatPoints[2 * i])), (out[2 * i + 1] = frame.Y(flatPoints[2 * i + 1]));
+    for (let i = 0; i < n; i++) ((out[2 * i] = frame.X(flatPoints[2 * i])), (out[2 * i + 1] = frame.Y(flatPoints[2 * i + 1])));
     return out;
   });
   const sorted = space ? keep("depths", [cloud.points, looking, ball], () => depths(cloud.points, looking.toward, ball)) : null;
@@ -95,9 +121,22 @@ function planeScene({ cloud, state, layers, ghost, samples, chosen, bounds, turn
   const axes = lieAxes(state?.axes);
   const grid = space ? null : state?.grid;
   const scene = {
-    flat: !space, d: cloud.d, names: cloud.names ?? ["x", "y", "z"], frame, colours, state, layers, chosen, places, mixture, axes,
-    order: sorted?.order, near: sorted?.near,
-    view, toward: looking?.toward, box: bounds,
+    flat: !space,
+    d: cloud.d,
+    names: cloud.names ?? ["x", "y", "z"],
+    frame,
+    colours,
+    state,
+    layers,
+    chosen,
+    places,
+    mixture,
+    axes,
+    order: sorted?.order,
+    near: sorted?.near,
+    view,
+    toward: looking?.toward,
+    box: bounds,
     ticks: space ? null : keep("ticks", [frame], () => planeTicks(frame)),
     labels: state ? labelPlaces(state, mixture, axes, frame) : [],
     trail: state?.trail?.map((means) => (space ? projectPoints(means, means.length / 3, 3, view) : means)),
@@ -105,7 +144,10 @@ function planeScene({ cloud, state, layers, ghost, samples, chosen, bounds, turn
     ghost: ghost && { state: ghost, mixture: lie("ghost", sound(ghost.mixture, cloud.d)), axes: lieAxes(ghost.axes) },
     samples: samples.map((draw) => ({ component: draw.component, place: onto(draw.x) })),
     fillOf: fillOf(state, colours),
-    drops: (limit) => keep("drops", [cloud.points, state.axes, frame], () => drops(cloud, state.axes, limit, space ? 2 : 1).map((ends) => ends.flatMap((x) => pixel(onto(x))))),
+    drops: (limit) =>
+      keep("drops", [cloud.points, state.axes, frame], () =>
+        drops(cloud, state.axes, limit, space ? 2 : 1).map((ends) => ends.flatMap((x) => pixel(onto(x)))),
+      ),
     toData: (px, py) => [frame.x(px), frame.y(py)],
     toPixel: (x) => pixel(x.length > 2 ? onto(x) : x),
     landing: (draw) => pixel(onto(draw.x)),
@@ -153,7 +195,12 @@ function planeScene({ cloud, state, layers, ghost, samples, chosen, bounds, turn
 
 /** The corners of the plane of the first two principal axes, two deviations each way. */
 function corners({ mean, directions: [u, v], deviations: [a, b] }) {
-  return [[1, 1], [-1, 1], [-1, -1], [1, -1]].map(([s, t]) => mean.map((m, j) => m + 2 * (s * a * u[j] + t * b * v[j]))); // prettier-ignore
+  return [
+    [1, 1],
+    [-1, 1],
+    [-1, -1],
+    [1, -1],
+  ].map(([s, t]) => mean.map((m, j) => m + 2 * (s * a * u[j] + t * b * v[j])));
 }
 
 /**

@@ -30,7 +30,10 @@ export function sphere({ low, high }, width, height) {
 }
 
 /** V x for one place. */
-export const flatten = (view, x) => [view[0] * x[0] + view[1] * x[1] + view[2] * x[2], view[3] * x[0] + view[4] * x[1] + view[5] * x[2]];
+export const flatten = (view, x) => [
+  view[0] * x[0] + view[1] * x[1] + view[2] * x[2],
+  view[3] * x[0] + view[4] * x[1] + view[5] * x[2],
+];
 
 /**
  * Far to near: `{ order: Uint32Array, near: Float32Array }`, near from 0 (far) to 1; sorted into 256 shelves, in linear time.
@@ -79,7 +82,8 @@ export function paintTriad(c, { frame, colours, view, names }) {
   const [x, y, length] = [48, frame.height - 48, 28];
   names.forEach((name, j) => {
     const [right, up] = [view[j] * length, view[3 + j] * length];
-    if (Math.hypot(right, up) > 3) arrow(c, x, y, x + right, y - up, { colour: colours.soft, halo: colours.bg, width: 1.75, head: 6 });
+    if (Math.hypot(right, up) > 3)
+      arrow(c, x, y, x + right, y - up, { colour: colours.soft, halo: colours.bg, width: 1.75, head: 6 });
     const far = Math.hypot(right, up) || 1;
     const reach = (far + 11) / far;
     words(c, name, x + right * reach, y - up * reach, { fill: colours.ink, halo: colours.bg, size: 12, weight: 600 });

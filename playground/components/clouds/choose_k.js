@@ -55,7 +55,7 @@ export function chooseK(host, stage) {
     ], {
       height: 280, margin: { l: 62, r: 62, t: 30, b: 40 }, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
       xaxis: { title: { text: "K" }, dtick: 1, zeroline: false }, yaxis: { title: { text: text.choose_y }, zeroline: false },
-      yaxis2: { title: { text: text.choose_axis }, overlaying: "y", side: "right", showgrid: false, zeroline: false },
+      yaxis2: { title: { text: text.choose_axis }, overlaying: "y", side: "right", tickmode: "auto", nticks: 6, showgrid: false, zeroline: false },
     });
     const lowest = (name, sign) => rows.filter((row) => row[name] !== null).sort((a, b) => sign * (a[name] - b[name]))[0]?.k ?? "–";
     best.textContent = fill(text.choose_best, { bic: lowest("bic", 1), aic: lowest("aic", 1), held: lowest("held_out", -1) });

@@ -107,6 +107,7 @@ export function mount(element, { props, trigger, watch }) {
     },
     put(next) {
       const names = next.names?.length === next.d ? next.names : NAMES[next.d];
+      if (next.file) forgetStart();
       place({ ...next, names });
       settings = { ...settings, data: "own", points: encode(cloud, limits.link), ...(cloud.d !== next.d ? { means: [], shapes: [] } : {}) };
       refit();
@@ -144,7 +145,7 @@ export function mount(element, { props, trigger, watch }) {
   // --- The cloud -------------------------------------------------------------------------------------------------------
   /** Takes a cloud: what is drawn of it, where, and what is said about it. */
   function place(next) {
-    if (next.d !== cloud.d) settings = { ...settings, means: [], shapes: [], how: settings.how === "own" ? "plus" : settings.how };
+    if (next.d !== cloud.d && version) forgetStart();
     cloud = { ...next, version: ++version };
     drawn = { ...sampleOf(cloud) };
     bounds = windowOf(cloud);
@@ -211,6 +212,11 @@ export function mount(element, { props, trigger, watch }) {
       count += out;
     }
     return count;
+  }
+
+  /** Means put by hand belong to the cloud that they were put in. */
+  function forgetStart() {
+    settings = { ...settings, means: [], shapes: [], how: settings.how === "own" ? defaults.how : settings.how };
   }
 
   let wantedCloud = 0;
@@ -296,6 +302,7 @@ export function mount(element, { props, trigger, watch }) {
     try {
       if (changed(...OF_CLOUD)) {
         fine();
+        if (before && settings.data !== "own") forgetStart();
         await loadCloud();
         refit({ play });
         if (before) keep();

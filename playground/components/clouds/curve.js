@@ -7,8 +7,9 @@ import { objective, within } from "./runs.js";
 export function curve(host, { text, go }) {
   const title = h("h2", {}, text.curve);
   const figure = h("div", { class: "curve-figure" });
+  const shadow = h("p", { class: "soft", hidden: true });
   const none = h("p", { class: "soft", hidden: true }, text.curve_none);
-  host.append(title, figure, none);
+  host.append(title, figure, shadow, none);
   const view = plotlyView(figure, { label: text.curve_label, click: ({ customdata }) => go(customdata) });
 
   function trace(run, name, colour, axis, pinned) {
@@ -17,7 +18,7 @@ export function curve(host, { text, go }) {
       type: "scatter", mode: points.length > 60 ? "lines+markers" : "lines+markers", name, yaxis: axis,
       x: points.map(([frame]) => frame / 2), y: points.map(([, value]) => value), customdata: points.map(([frame]) => frame),
       line: { color: colour, width: pinned ? 1.5 : 2, dash: pinned ? "dash" : "solid" }, marker: { size: pinned ? 4 : 6, color: colour }, opacity: pinned ? 0.65 : 1,
-      hovertemplate: `%{y:.5f}<extra>${name}</extra>`,
+      hovertemplate: `%{y:.5f}<extra>${name}</extra>`, showlegend: !pinned,
     };
   }
 
@@ -35,14 +36,16 @@ export function curve(host, { text, go }) {
       const traces = [];
       const both = runs.kmeans && runs.gmm;
       for (const [set, old] of [[pinned ?? {}, true], [runs, false]]) {
-        const name = (plain) => (old ? fill(text.curve_pinned, { name: pinnedName }) : plain);
+        const name = (plain) => (old ? `${plain}, ${text.curve_pinned_short}` : plain);
         if (set.gmm && runs.gmm) traces.push(...(old ? [] : [bound(set.gmm, old)]), trace(set.gmm, name(text.curve_ll), "token:p", "y", old));
         if (set.kmeans && runs.kmeans) traces.push(trace(set.kmeans, name(text.curve_k), "token:x", both ? "y2" : "y", old));
       }
+      shadow.hidden = !pinned;
+      shadow.textContent = pinned ? fill(text.curve_pinned, { name: pinnedName }) : "";
       figure.hidden = !traces.length;
       none.hidden = traces.length > 0;
       if (!traces.length) return;
-      const side = { showgrid: false, zeroline: false, nticks: 5 };
+      const side = { tickmode: "auto", showgrid: false, zeroline: false, nticks: 5 };
       view.draw(traces, {
         height: 240, margin: { l: 62, r: both ? 62 : 14, t: 30, b: 40 }, showlegend: true, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
         xaxis: { title: { text: text.curve_x }, rangemode: "tozero", zeroline: false },

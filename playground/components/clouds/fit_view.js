@@ -101,6 +101,7 @@ export function fitView(host, stage) {
     const atEnd = line.frame() === line.last();
     const before = line.frame();
     line.pause();
+    bar.hidden = frames === 1; // what has no steps needs no timeline
     line.set({ frames, halves: true, label: labelOf });
     const target = play ? 0 : frame ?? (atEnd || seen === "" ? frames - 1 : Math.min(before, frames - 1));
     seen = "shown";
@@ -216,12 +217,12 @@ export function fitView(host, stage) {
     tools: [density, addButton, fourButton, chooseButton, pinButton, restart],
     /** Other points: what was pinned was about others. */
     cloud({ first = false } = {}) {
-      for (const one of panels) one.cloud(stage.drawn());
       if (!first && pinned) unpin();
-      if (!stage.cloud().n) {
+      if (!stage.cloud().n || Object.values(runs).some((run) => run && run.d !== stage.cloud().d)) {
         runs = {};
         for (const one of panels) one.show(null, 0);
       }
+      for (const one of panels) one.cloud(stage.drawn());
       choosing.refresh();
     },
     arrange,

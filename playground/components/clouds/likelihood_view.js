@@ -72,6 +72,7 @@ export function likelihoodView(host, stage) {
   const tabList = h("div", { class: "likelihood-tabs", role: "tablist", "aria-label": text.modes }, ...tabs);
   const panels = Object.fromEntries(MODES.map((mode) => [mode, h("div", { role: "tabpanel", id: `likelihood-${mode}`, "aria-labelledby": `likelihood-tab-${mode}` })]));
   const body = h("div", {}, tabList, ...Object.values(panels));
+  body.hidden = true; // until there is a cloud to show
   const other = h("div", { class: "likelihood-other", hidden: true }, h("p", {}), h("div", {}));
   for (const [data, words] of Object.entries(text.presets))
     other.lastChild.append(h("button", { type: "button", "data-preset": data, onclick: () => stage.choose({ data }) }, words));

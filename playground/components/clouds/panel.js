@@ -9,7 +9,7 @@ import { cloudPlot } from "../cloud_plot/cloud_plot.js";
 import { plotlyView } from "../plotly_view/plotly_view.js";
 import { DENSITIES, mixtureAt, objective, saddle, stateAt, STEPWISE, within } from "./runs.js";
 
-const SURFACE = 56; // cells a side
+const SURFACE = 90; // cells a side
 const DRAWN = 24; // samples at a press
 const place = (x) => Array.from(x, (v) => number(v, 2)).join(", ");
 
@@ -73,6 +73,7 @@ export function panel(host, feet, model, index, stage) {
     plot.layers({ density: stage.settings().density === "surface" ? "contours" : stage.settings().density });
     if (!run) {
       plot.state(null);
+      plot.ghost(null);
       for (const one of [numbers, warning, asking, formula]) one.replaceChildren();
       return;
     }
@@ -81,7 +82,7 @@ export function panel(host, feet, model, index, stage) {
     plot.ghost(ghost ? stateAt(ghost, frame, stage.settings()) : null);
     numbers.replaceChildren(...said());
     warning.textContent = warnings().join(" ");
-    formula.replaceChildren(equation(hand ?? state.mixture));
+    formula.replaceChildren(...[equation(hand ?? state.mixture)].flat());
     drawSurface(hand ?? state.mixture);
     box.dataset.frame = String(within(run, frame));
   }
@@ -147,11 +148,9 @@ export function panel(host, feet, model, index, stage) {
     }
     if (model === "kde") return m("math", [...of, m("mfrac", [m("mn", 1), m("mi", "n")]), m("munder", [m("mo", "∑"), m("mi", "i")]), ...normal(sub("x", "i"), m("msup", [m("mn", Number(run.bandwidth.toPrecision(3))), m("mn", 2)]))]);
     if (model === "gmm") {
-      const terms = Array.from(mixture.weights).flatMap((w, k) => [
-        ...(k ? [m("mo", "+")] : []),
-        component(k, m("mrow", [m("mn", number(w, 2)), m("mspace"), m("msub", [m("mi", "N"), m("mn", k + 1)])])),
-      ]);
-      return m("math", [...of, m("munder", [m("mo", "∑"), m("mi", "z", "symbol-z")]), m("mi", "p"), m("mo", "("), m("mi", "z", "symbol-z"), m("mo", ")"), m("mspace"), m("mi", "p"), m("mo", "("), m("mi", "x", "symbol-x"), m("mo", "|"), m("mi", "z", "symbol-z"), m("mo", ")"), m("mo", "="), ...terms]);
+      const terms = Array.from(mixture.weights, (w, k) => m("math", [m("mo", k ? "+" : "="), component(k, m("mrow", [m("mn", number(w, 2)), m("mspace"), m("msub", [m("mi", "N"), m("mn", k + 1)])]))]));
+      const general = m("math", [...of, m("munder", [m("mo", "∑"), m("mi", "z", "symbol-z")]), m("mi", "p", "symbol-p"), m("mo", "("), m("mi", "z", "symbol-z"), m("mo", ")"), m("mspace"), m("mi", "p", "symbol-p"), m("mo", "("), m("mi", "x", "symbol-x"), m("mo", "|"), m("mi", "z", "symbol-z"), m("mo", ")")]);
+      return [general, ...terms]; // a sum that may break between its terms
     }
     const mean = m("mrow", [m("mo", "("), m("mn", place(mixture.means)), m("mo", ")")]);
     const spread = mixture.d === 1 ? m("msup", [m("mn", number(Math.sqrt(mixture.covariances[0]), 2)), m("mn", 2)]) : matrix(mixture.covariances, mixture.d);
@@ -180,8 +179,8 @@ export function panel(host, feet, model, index, stage) {
     } else values = densityGrid(mixture, xs, ys);
     const z = Array.from(ys, (_, r) => Array.from(values.subarray(r * xs.length, (r + 1) * xs.length)));
     const names = stage.cloud().names;
-    surface.draw([{ type: "surface", x: Array.from(xs), y: Array.from(ys), z, showscale: false, colorscale: [[0, "token:bg"], [1, "token:p"]], contours: { z: { show: true, usecolormap: false, color: "token:p", width: 1 } } }],
-      { height: 420, margin: { l: 0, r: 0, t: 0, b: 0 }, scene: { xaxis: { title: { text: names[0] } }, yaxis: { title: { text: names[1] } }, zaxis: { title: { text: text.plot.density } } } });
+    surface.draw([{ type: "surface", x: Array.from(xs), y: Array.from(ys), z, showscale: false, colorscale: [[0, "token:line"], [0.15, "token:p"], [1, "token:z"]], contours: { z: { show: false } } }],
+      { height: 420, margin: { l: 0, r: 0, t: 0, b: 0 }, scene: { aspectratio: { x: 1, y: 1, z: 0.55 }, camera: { eye: { x: 1.1, y: -1.4, z: 0.9 } }, xaxis: { title: { text: names[0] } }, yaxis: { title: { text: names[1] } }, zaxis: { title: { text: text.plot.density } } } });
   }
 
   /** What this model says of a place. */

@@ -36,7 +36,9 @@ export function plotlyView(host, { label, click = () => {}, hover = () => {}, te
   let pending = 0; // the frame of the screen in which it is drawn next
   let working = false;
   let removed = false;
-  let size = "";
+  let hovering = false;
+  let gone = false; // is the mouse elsewhere?
+  let size = ""; // of what is drawn
 
   const paint = newest(async () => {
     working = true;
@@ -66,7 +68,8 @@ export function plotlyView(host, { label, click = () => {}, hover = () => {}, te
     figure.style.zoom = 1 / zoom; // Plotly reads the pointer in pixels of the screen, so a figure within an enlarged page is not
     size = `${box.clientWidth} ${box.clientHeight} ${zoom}`;
     const made = themed(traces, layout, { read: (name) => colour(box, name), width, height, zoom, touch: coarse.matches });
-    await Plotly.react(figure, made.traces, made.layout, { ...CONFIG, displayModeBar: coarse.matches ? false : "hover" });
+    const touch = { displayModeBar: false, doubleClick: false }; // where a finger scrolls, there is no zoom to undo
+    await Plotly.react(figure, made.traces, made.layout, coarse.matches ? { ...CONFIG, ...touch } : CONFIG);
     if (removed) return Plotly.purge(figure);
     if (!drawn) listen();
     drawn = true;
@@ -76,10 +79,22 @@ export function plotlyView(host, { label, click = () => {}, hover = () => {}, te
     place();
   }
 
+  /** Says what is pointed at; that it is nothing any more, once. */
+  function tell(found) {
+    if (found || hovering) hover(found);
+    hovering = Boolean(found);
+  }
+  // Plotly looks for points some milliseconds late, and may find one that a quick mouse has left.
+  box.addEventListener("pointerenter", () => (gone = false));
+  box.addEventListener("pointerleave", (event) => {
+    gone = event.pointerType === "mouse";
+    if (gone) tell(null);
+  });
+
   function listen() {
     figure.on("plotly_click", ({ points }) => click(point(points[0])));
-    figure.on("plotly_hover", ({ points }) => hover(point(points[0])));
-    figure.on("plotly_unhover", () => hover(null));
+    figure.on("plotly_hover", ({ points }) => !gone && tell(point(points[0])));
+    figure.on("plotly_unhover", () => tell(null));
     for (const event of ["plotly_afterplot", "plotly_relayouting", "plotly_relayout"]) figure.on(event, place);
   }
 

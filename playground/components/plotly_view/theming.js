@@ -18,7 +18,7 @@ export function resolved(value, read) {
   return `rgba(${digits.map((d) => parseInt(d, 16)).join(",")},${alpha})`;
 }
 
-/** A copy of a trace or layout with its tokens resolved. Plotly writes into what it is given; arrays of numbers are not copied. */
+/** A copy with its tokens resolved. Arrays of numbers are the same arrays: a trace may hold many, and Plotly does not write there. */
 export function coloured(value, read) {
   if (typeof value === "string") return value.startsWith("token:") ? resolved(value, read) : value;
   if (Array.isArray(value)) return value.some((one) => typeof one === "string" || (typeof one === "object" && one !== null)) ? value.map((one) => coloured(one, read)) : value;
@@ -61,5 +61,5 @@ function template(zoom) {
 export function themed(traces, layout, { read, width, height, zoom = 1, touch = false }) {
   const whole = { uirevision: "kept", template: template(zoom), dragmode: touch ? false : undefined, ...layout, width, height, autosize: false };
   if (whole.dragmode === undefined) delete whole.dragmode;
-  return { traces: coloured(traces, read), layout: coloured(whole, read) };
+  return { traces: coloured(traces, read), layout: coloured(structuredClone(whole), read) }; // a zoom is written into the ranges of a layout
 }
