@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 NAMES = {
     "drag": "from a move on the latent map to the painted picture, beside gr.Slider and gr.Image",
+    "clouds": "from the click on a new start to the first painted frame, 10,000 points and 100 iterations of EM",
     "crowd": "40 people decoding 10 times a second, beside decoding one by one",
     "em": "an iteration of EM, beside scikit-learn's; memory at ten million points",
     "kmeans": "an iteration of K-means, beside scikit-learn's; memory at ten million points",

@@ -38,7 +38,7 @@ class CloudSettings(Settings):
     reg: float = Field(default=1e-6, ge=0, le=1)
     tol: float = Field(default=1e-5, ge=0, le=1)
     steps: int = Field(default=100, ge=1, le=300)
-    axes: int = Field(default=1, ge=0, le=3)
+    axes: Literal[-1, 0, 1, 2, 3] = -1  # of PCA; −1: one fewer than coordinates
     bandwidth: float = Field(default=0, ge=0, le=1e6)
     means: tuple[float, ...] = Field(default=(), max_length=3 * MAX_K)
     shapes: tuple[float, ...] = Field(default=(), max_length=6 * MAX_K)
@@ -174,7 +174,8 @@ def _kde(settings: CloudSettings) -> str:
 
 
 def _pca(settings: CloudSettings) -> str:
-    head = f"axes = pca.fit(points, {settings.axes})\n"
+    axes = "points.shape[1] - 1" if settings.axes < 0 else str(settings.axes)
+    head = f"axes = pca.fit(points, {axes})\n"
     return head + "print(axes.explained, pca.log_prob(points, axes).mean())  # shares of the variance; nats a point, exact"
 
 

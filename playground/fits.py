@@ -62,9 +62,10 @@ def _gaussian(x: Tensor, asked: FitQuery) -> Answer:
 
 def _pca(x: Tensor, asked: FitQuery) -> Answer:
     d = x.shape[1]
-    if asked.axes > d:
-        raise BadCall(f"PCA with {asked.axes} axes does not fit points of {d} coordinates: choose at most {d}.")
-    found = pca.fit(x, asked.axes)
+    axes = d - 1 if asked.axes < 0 else asked.axes
+    if axes > d:
+        raise BadCall(f"PCA with {axes} axes does not fit points of {d} coordinates: choose at most {d}.")
+    found = pca.fit(x, axes)
     yield
     try:
         likelihood: float | None = float(pca.log_prob(x, found).mean())

@@ -98,7 +98,7 @@ class FitQuery(Query):
     reg: float = Field(default=1e-6, ge=0, le=1)  # of the cloud's mean variance
     tol: float = Field(default=1e-6, ge=0, le=1)
     steps: int = Field(default=100, ge=1, le=300)
-    axes: int = Field(default=1, ge=0, le=3)
+    axes: int = Field(default=-1, ge=-1, le=3)  # of PCA; −1: one fewer than coordinates
     bandwidth: float = Field(default=0, ge=0, le=1e50)  # 0: by leave-one-out likelihood
     means: str = Field(default="", max_length=1_500)
     shapes: str = Field(default="", max_length=3_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
@@ -39,9 +40,18 @@ def test_the_example_of_use_runs() -> None:
     assert found["images"].shape == (16, 1, 28, 28)
 
 
-def test_the_worked_example_of_a_model_keeps_the_contract(tmp_path: Path) -> None:
+def test_the_example_of_points_runs(capsys: pytest.CaptureFixture[str]) -> None:
     found: dict = {}
     exec(blocks()[1], found)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("1 E ")
+    assert lines[-1].split()[1] == "M"
+    assert found["step"].converged
+
+
+def test_the_worked_example_of_a_model_keeps_the_contract(tmp_path: Path) -> None:
+    found: dict = {}
+    exec(blocks()[2], found)
     kind: type[GenerativeModel] = found["PixelFrequencies"]
     model = kind(shape=(1, 1, 3), levels=4)
     with torch.no_grad():
@@ -68,5 +78,5 @@ def test_the_table_of_checkpoints_tells_their_recorded_scores() -> None:
 
 def test_the_pictures_of_the_readme_are_there() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert all((ROOT / picture).is_file() for picture in pictures)

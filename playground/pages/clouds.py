@@ -94,7 +94,12 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
                     "n": gr.Slider(2, 20_000, value=start.n, step=1, label=WORDS["n"], elem_id="n"),
                     "cloud": gr.Number(value=start.cloud, precision=0, label=WORDS["cloud"], elem_id="cloud"),
                     "seed": gr.Number(value=start.seed, precision=0, label=WORDS["seed"], elem_id="seed"),
-                    "axes": gr.Slider(0, 3, value=start.axes, step=1, label=WORDS["axes"], elem_id="axes"),
+                    "axes": gr.Dropdown(
+                        [(WORDS["axes_choices"][str(q)], q) for q in (-1, 0, 1, 2, 3)],
+                        value=start.axes,
+                        label=WORDS["axes"],
+                        elem_id="axes",
+                    ),
                     "bandwidth": gr.Number(value=start.bandwidth, label=WORDS["bandwidth"], elem_id="bandwidth"),
                     "hold": gr.Number(value=start.hold, label=WORDS["hold"], elem_id="hold"),
                     "reg": gr.Number(value=start.reg, label=WORDS["reg"], elem_id="reg"),

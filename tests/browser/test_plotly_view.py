@@ -89,7 +89,7 @@ def test_a_click_and_a_pointer_say_which_point(watched: Watched) -> None:
     page.mouse.move(5, 5)
     page.wait_for_function("said.findLast(([what]) => what === 'hover')[1] === null")
     said = page.evaluate("said")
-    point = {"curve": 1, "index": 2, "x": 2, "y": 8, "customdata": "c"}
+    point = {"curve": 1, "index": 2, "x": 2, "y": 8, "z": None, "customdata": "c"}
     assert ["hover", point] in said
     assert ["click", point] in said
     draw(page, [LINE], FIXED)  # drawn again, it still says each thing once

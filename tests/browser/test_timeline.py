@@ -21,7 +21,7 @@ TEXT = {
     "on": "On one iteration",
     "scrub": "Step",
     "speed": "Speed",
-    "rate": "{n}/s",
+    "rate": "{n} steps/s",
 }
 MOUNT = """async ([base, text, set]) => {
   const { timeline } = await import(`${base}/timeline/timeline.js`);

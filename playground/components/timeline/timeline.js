@@ -63,10 +63,14 @@ export function timeline(host, { text, change = () => {} }) {
   const words = h("output", { "aria-live": "polite" });
   const said = h("span", { class: "timeline-label" }, words);
   const speed = h("select", { "aria-label": text.speed, title: text.speed }, ...SPEEDS.map((n) => h("option", { value: n, selected: n === 5 }, fill(text.rate, { n }))));
+  const pace = h("span", { class: "timeline-speed" }, speed); // where the words of the choice do not fit, CSS writes "5/s" over it
+  const abbreviate = () => (pace.dataset.short = `${speed.value}/s`);
+  speed.addEventListener("change", abbreviate);
+  abbreviate();
   host.classList.add("timeline");
   host.setAttribute("role", "group");
   host.setAttribute("aria-label", text.label);
-  host.replaceChildren(h("div", { class: "timeline-bar" }, h("div", { class: "timeline-buttons" }, playButton, back, backHalf, onHalf, on), h("div", { class: "timeline-scrub" }, scrub, said), speed));
+  host.replaceChildren(h("div", { class: "timeline-bar" }, h("div", { class: "timeline-buttons" }, playButton, back, backHalf, onHalf, on), h("div", { class: "timeline-scrub" }, scrub, said), pace));
 
   /** Shows where we are; says it aloud unless the frames run by. The range speaks for itself while it has the focus. */
   function show() {

@@ -1,0 +1,182 @@
+"""The page "Clouds" as a hand and an eye have it: what is pressed, where the pointer goes, and what stands there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from conftest import Watched
+from playwright.sync_api import Locator, Page, expect
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+SHOWN = "n => Number(document.querySelector('#clouds-view-fit')?.dataset.runs ?? 0) > n"
+AT = re.compile(r"at \((.+?)\):")
+
+
+class Clouds:
+    """A visitor of the page."""
+
+    def __init__(self, watched: Watched) -> None:
+        self.watched = watched
+        self.page: Page = watched.page
+        self.stage = self.page.locator("[data-stage=clouds]")
+        self.host = self.page.locator("#clouds-view-fit")
+        self.problem = self.stage.locator("p.notice.error")
+        self.notice = self.stage.locator("p.notice").first
+        self.said = self.stage.locator("p.notice[role=status]").nth(1)
+        self.badge = self.stage.locator(".stage-tabs .badge")
+        self.facts = self.stage.locator(".facts .said span").first
+        self.label = self.stage.locator(".timeline-label")
+        self.status = self.stage.locator(".run-status")
+
+    def open(self, query: str = "", *, runs: bool = True) -> Clouds:
+        """Opens a link. A page opens twice: on its defaults, and then on what the link says."""
+        self.watched.open(f"/clouds{query and '?v=1&'}{query}")
+        self.opened(runs=runs)
+        return self
+
+    def opened(self, *, runs: bool = True) -> None:
+        self.page.locator("[data-ready=true]").wait_for(state="attached")
+        if runs:
+            self.page.wait_for_function(SHOWN, arg=1)
+
+    def reload(self) -> None:
+        self.kept()
+        self.page.reload()
+        self.opened()
+
+    # --- What stands there ---------------------------------------------------------------------------------------------
+
+    def runs(self) -> int:
+        return int(self.host.get_attribute("data-runs") or 0)
+
+    def frame(self) -> int:
+        return int(self.host.get_attribute("data-frame") or -1)
+
+    def frames(self) -> int:
+        return int(self.stage.locator(".timeline input[type=range]").get_attribute("max") or 0) + 1
+
+    def panel(self, model: str) -> Locator:
+        return self.stage.locator(f".cloud-panel[data-model={model}]")
+
+    def numbers(self) -> list[str]:
+        """What the panels say."""
+        return self.stage.locator(".panel-numbers").all_inner_texts()
+
+    def picture(self, model: str) -> str:
+        """What is painted: for comparing."""
+        return self.panel(model).locator("canvas").evaluate("c => c.toDataURL()")
+
+    def settings(self) -> dict[str, str]:
+        """What stands in the address, once it is written there."""
+        self.kept()
+        return {key: values[0] for key, values in parse_qs(urlsplit(self.page.url).query).items()}
+
+    def kept(self) -> None:
+        """Waits until the address stands still: it is written a moment after a change."""
+        self.page.wait_for_timeout(400)
+
+    def rail(self, name: str) -> Locator:
+        return self.page.locator(f"#{name} input").first
+
+    # --- What one does -------------------------------------------------------------------------------------------------
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def press(self, name: str) -> None:
+        self.button(name).click()
+
+    def fitted(self, action: Callable[[], Any]) -> None:
+        """Does something that leads to new runs, and waits for them."""
+        before = self.runs()
+        action()
+        self.page.wait_for_function(SHOWN, arg=before)
+
+    def tool(self, name: str) -> None:
+        self.stage.locator(f"[data-tool={name}]").click()
+        expect(self.stage.locator(f"[data-tool={name}]")).to_have_attribute("aria-checked", "true")
+
+    def choose(self, name: str, option: str) -> None:
+        """Takes an option of one of the rail's dropdowns."""
+        self.rail(name).click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+
+    def type(self, name: str, value: object) -> None:
+        """Types into a number field of the rail."""
+        if not self.rail(name).is_visible():
+            self.page.locator("#more button").first.click()
+        self.rail(name).fill(str(value))
+        self.rail(name).press("Enter")
+
+    def upload(self, text: str | bytes, name: str = "points.csv") -> None:
+        data = text if isinstance(text, bytes) else text.encode()
+        self.stage.locator("input[type=file]").set_input_files({"name": name, "mimeType": "text/csv", "buffer": data})
+
+    def download(self, name: str) -> Path:
+        with self.page.expect_download() as waiting:
+            self.press(name)
+        return Path(waiting.value.path())
+
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.download("JSON").read_text())
+
+    def table(self, name: str) -> tuple[list[str], np.ndarray]:
+        """Column names and numbers of a CSV that is handed over."""
+        rows = list(csv.reader(self.download(name).read_text().splitlines()))
+        return rows[0], np.array(rows[1:], dtype=float)
+
+    # --- Where the pointer goes ----------------------------------------------------------------------------------------
+
+    def box(self, model: str) -> dict[str, float]:
+        canvas = self.panel(model).locator("canvas")
+        canvas.scroll_into_view_if_needed()
+        found = canvas.bounding_box()
+        assert found
+        return found
+
+    def spot(self, model: str, u: float, v: float) -> tuple[float, float]:
+        """Pixels of the screen at shares of a plot's width and height."""
+        box = self.box(model)
+        return box["x"] + u * box["width"], box["y"] + v * box["height"]
+
+    def place(self, model: str, u: float, v: float) -> np.ndarray:
+        """What the page says is there: two digits after the point."""
+        self.page.mouse.move(*self.spot(model, u, v))
+        words = self.stage.locator(f".panel-foot[data-model={model}] .panel-ask")
+        expect(words).to_contain_text("at (")
+        found = AT.search(words.inner_text())
+        assert found
+        return np.array([float(v.replace("−", "-").replace("\u202f", "")) for v in found[1].split(", ")])
+
+    def at(self, model: str, place: Any) -> tuple[float, float]:
+        """Pixels of the screen of a place in the plane, found by asking the page at two others."""
+        (u0, v0), (u1, v1) = (0.04, 0.06), (0.96, 0.94)
+        one, other = self.place(model, u0, v0), self.place(model, u1, v1)
+        share = (np.asarray(place) - one) / (other - one)
+        return self.spot(model, u0 + share[0] * (u1 - u0), v0 + share[1] * (v1 - v0))
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float], *, steps: int = 6) -> None:
+        self.page.mouse.move(*start)
+        self.page.mouse.down()
+        self.page.mouse.move(*end, steps=steps)
+        self.page.mouse.up()
+
+    def traces(self, where: str = ".curve-figure") -> list[dict[str, Any]]:
+        """The curves of a figure: names and plain lists."""
+        return self.page.evaluate(
+            """(where) => (document.querySelector(`${where} .plotly-figure`)?.data ?? []).map(({ name, x, y, type, customdata }) =>
+              ({ name, type, x: x && [...x], y: y && [...y], customdata: customdata && [...customdata] }))""",
+            where,
+        )
+
+
+def means(told: dict[str, Any], model: str) -> np.ndarray:
+    """The means of a model in the JSON that is handed over, (K, D)."""
+    return np.array(told["results"][model]["means"]).reshape(-1, len(told["names"]))
