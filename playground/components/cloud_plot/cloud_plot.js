@@ -7,7 +7,7 @@
  * One still picture is kept (grounds, points, marks) and painted again only when something of it changes; what follows the hand
  * is painted above it. States are values: to show a change, hand over a new mixture, not the old one with other numbers in it.
  */
-import { fill, h, onTheme } from "../lib/dom.js";
+import { fill, h, oncePerFrame, onTheme } from "../lib/dom.js";
 import { palette, pointColours, shares } from "./colours.js";
 import { shown } from "./frame.js";
 import { flight } from "./flight.js";
@@ -55,19 +55,11 @@ export function cloudPlot(host, { text, on = {} }) {
   let scene = null;
   let still = null; // the kept picture, an OffscreenCanvas
   let stale = true;
-  let scheduled = false;
   const keep = memory();
   const layer = pointLayer();
   const live = { cursor: null, near: null, brush: null, hovered: null, carried: null, touch: false };
 
-  function touch() {
-    if (scheduled) return;
-    scheduled = true;
-    requestAnimationFrame(() => {
-      scheduled = false;
-      draw();
-    });
-  }
+  const touch = oncePerFrame(draw);
 
   function fresh() {
     scene = null;

@@ -10,8 +10,8 @@ import { editing } from "./editing.js";
 import { pointsCsv, resultsCsv, whole } from "./exports.js";
 import { fitView } from "./fit_view.js";
 import { likelihoodView } from "./likelihood_view.js";
-import { decode, encode } from "./link.js";
-import { opened } from "./runs.js";
+import { decode, encode, snapped } from "./link.js";
+import { opened, STEPWISE } from "./runs.js";
 
 const VIEWS = ["fit", "like"];
 const DRAWN = 20_000; // points on a picture
@@ -93,7 +93,7 @@ export function mount(element, { props, trigger, watch }) {
     },
     tool: () => edit.tool(),
     add: (rows) => edit.add(rows),
-    erase: (rows) => edit.erase(rows),
+    erase: (rows) => edit.erase(drawn.index ? rows.map((i) => drawn.index[i]) : rows),
   };
   const edit = editing(tools, {
     text, failed, fine, say: tell,
@@ -171,12 +171,14 @@ export function mount(element, { props, trigger, watch }) {
     let state = 12345;
     const random = () => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32);
     const points = new Float64Array(DRAWN * all.d);
+    const index = new Uint32Array(DRAWN); // which points of the cloud these are
     let taken = 0;
     for (let i = 0; i < all.n; i++) {
       if (random() >= (DRAWN - taken) / (all.n - i)) continue; // selection sampling: each subset is equally likely
+      index[taken] = i;
       points.set(all.points.subarray(i * all.d, (i + 1) * all.d), taken++ * all.d);
     }
-    return { ...all, n: taken, points: points.subarray(0, taken * all.d) };
+    return { ...all, n: taken, points: points.subarray(0, taken * all.d), index };
   }
 
   /** The ends of the picture: all points with a margin; where a few lie very far out, without those. Square on the plane. */
@@ -219,16 +221,24 @@ export function mount(element, { props, trigger, watch }) {
     settings = { ...settings, means: [], shapes: [], how: settings.how === "own" ? defaults.how : settings.how };
   }
 
+  /** The points that are here become one's own: as a link holds them, where it can. */
+  function adopt() {
+    const mine = { ...cloud, points: snapped(cloud), own: true };
+    const points = encode(mine, limits.link);
+    settings = { ...settings, points };
+    place(points ? mine : { ...cloud, own: true });
+  }
+
   let wantedCloud = 0;
   /** The cloud that the settings name: from the link, or a preset from the server. */
-  async function loadCloud() {
+  async function loadCloud({ opening }) {
     const mine = ++wantedCloud;
     if (settings.data === "own" && settings.points) {
       const found = decode(settings.points);
       if (found) return place({ ...found, names: NAMES[found.d], own: true });
     }
     if (settings.data === "own") {
-      if (cloud.n || version) return place({ ...cloud, own: true }); // the points that are here become one's own
+      if (!opening) return adopt();
       showNotices([text.own_lost]);
       settings = { ...settings, data: defaults.data };
       tellRail();
@@ -243,19 +253,21 @@ export function mount(element, { props, trigger, watch }) {
     fit.arrange();
     if (settings.view === "like") like.update(() => true, false);
     if (cloud.n < 1) return;
-    if (cloud.n < settings.k && settings.models.some((model) => ["kmeans", "gmm"].includes(model))) {
-      failed(new Error(fill(text.few, { n: cloud.n, k: settings.k })));
-      if (settings.models.every((model) => ["kmeans", "gmm"].includes(model))) return;
-    }
+    if (cloud.n < settings.k && settings.models.some((model) => STEPWISE.includes(model))) failed(new Error(fill(text.few, { n: cloud.n, k: settings.k })));
     fit.fit(options);
   }
 
   // --- Settings --------------------------------------------------------------------------------------------------------
   let writing = 0;
+  /** Writes the address: soon, or at once where Back shall return to the settings before. */
+  function write({ step = false } = {}) {
+    clearTimeout(writing);
+    if (step) remember(linked(), defaults, { step });
+    else writing = setTimeout(() => remember(linked(), defaults), 200);
+  }
   /** Writes the address, and tells the rail what it should show. */
   function keep({ step = false } = {}) {
-    clearTimeout(writing);
-    writing = setTimeout(() => remember(linked(), defaults, { step }), 200);
+    write({ step });
     linkNote.textContent = !cloud.own ? "" : settings.points ? `${fill(text.own_in_link, { n: number(cloud.n, 0) })}${cloud.file ? ` ${text.own_rounded}` : ""}` : fill(text.own_not_in_link, { n: number(cloud.n, 0) });
     tellRail();
     if (!code.hidden) fetchCode();
@@ -278,10 +290,7 @@ export function mount(element, { props, trigger, watch }) {
     const before = settings;
     settings = { ...settings, ...change };
     if (quiet) {
-      if (JSON.stringify(before) !== JSON.stringify(settings)) {
-        clearTimeout(writing);
-        writing = setTimeout(() => remember(linked(), defaults), 300);
-      }
+      if (JSON.stringify(before) !== JSON.stringify(settings)) write();
       return;
     }
     apply(before, { play });
@@ -303,7 +312,7 @@ export function mount(element, { props, trigger, watch }) {
       if (changed(...OF_CLOUD)) {
         fine();
         if (before && settings.data !== "own") forgetStart();
-        await loadCloud();
+        await loadCloud({ opening: !before });
         refit({ play });
         if (before) keep();
       } else if (changed(...OF_RUN)) {
@@ -342,11 +351,12 @@ export function mount(element, { props, trigger, watch }) {
     const before = settings;
     Object.assign(page, next);
     settings = { ...settings, ...next.settings };
+    if (!next.whole && settings.k !== before.k && settings.means.length) forgetStart(); // another K: these means are too few, or too many
     if (settings.how === "own" && !settings.means.length) settings = { ...settings, ...ownStart() };
     if (before.data === "own" && settings.data !== "own") settings.points = "";
-    railKnows = Object.fromEntries(page.rail.map((key) => [key, settings[key]]));
+    railKnows = Object.fromEntries(page.rail.map((key) => [key, next.settings[key]]));
     showNotices(next.notices);
-    if (next.whole) open();
+    if (next.whole) open().then(() => keep());
     else {
       const same = JSON.stringify(before) === JSON.stringify(settings);
       if (next.again) fit.again();
@@ -365,6 +375,7 @@ export function mount(element, { props, trigger, watch }) {
   /** Opens the page on its settings: on the recording, where they are its own. */
   async function open() {
     const { step, draws, draw_seed: seed } = settings;
+    const { nonce } = page;
     const recording = page.recording;
     const recorded = recording && Object.entries(recording.settings).every(([key, value]) => JSON.stringify(settings[key]) === JSON.stringify(value)) && settings.models.every((model) => recording.runs[model]);
     if (!recorded) {
@@ -376,7 +387,7 @@ export function mount(element, { props, trigger, watch }) {
       place({ d, n, points: new Float64Array(bytes(points).buffer), names: NAMES[d], own: false });
       fit.arrange();
       const runs = Object.fromEntries(settings.models.map((model) => [model, opened(recording.runs[model])]));
-      fit.given(runs, step < 0 ? null : step);
+      fit.given(runs, step);
       setBadge("recorded");
       time.textContent = "";
       const before = { ...settings };
@@ -384,10 +395,14 @@ export function mount(element, { props, trigger, watch }) {
       like.update(() => true, true);
     }
     fit.redraw();
-    if (step >= 0) fit.go(step);
-    if (draws) fit.sample(draws, seed);
+    fit.go(step);
+    if (draws) {
+      fit.sample(draws, seed);
+      settings = { ...settings, draws, draw_seed: seed };
+    }
     fit.restorePin().catch(failed);
     element.dataset.ready = "true";
+    element.dataset.opened = nonce; // what was said is what is shown
   }
   /** Until the runs that were asked for are shown. */
   function settled() {

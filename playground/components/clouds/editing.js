@@ -8,6 +8,7 @@ import { snapped } from "./link.js";
 
 const TOOLS = ["look", "add", "spray", "erase", "move"];
 const KEPT = 40; // clouds to go back to
+const STROKE = 500; // ms: what comes sooner after the last is of the same stroke of the spray or the rubber
 const APART = 4; // columns whose deviations differ by more are of different kinds
 
 /** stage: { text, cloud(), put(cloud), tool(name), failed(error), fine(), say(words) } */
@@ -16,6 +17,7 @@ export function editing(host, stage) {
   const past = [];
   let tool = "look";
   let table = null; // the file whose columns are shown
+  let stroke = { tool: "", at: 0 }; // what was changed last, and when
   const tools = TOOLS.map((name) => h("button", { type: "button", role: "radio", "aria-checked": String(name === tool), title: text.tools_help[name], "data-tool": name, onclick: () => take(name) }, text.tools[name]));
   const group = h("div", { class: "tools-group", role: "radiogroup", "aria-label": text.tools_label }, ...tools);
   const undo = h("button", { type: "button", class: "ghost", disabled: true, onclick: back }, text.undo);
@@ -50,7 +52,10 @@ export function editing(host, stage) {
   /** Another set of points of the same kind: rows of numbers. */
   function change(rows, { d = stage.cloud().d, names = stage.cloud().names } = {}) {
     const next = { d, n: rows.length, points: Float64Array.from(rows.flat()), names, own: true };
-    remember();
+    const now = performance.now();
+    const same = rows.length > 0 && ["spray", "erase"].includes(tool) && stroke.tool === tool && now - stroke.at < STROKE;
+    if (!same) remember(); // a stroke is undone as one
+    stroke = { tool, at: now };
     next.points = snapped(next);
     stage.put(next);
   }
@@ -61,6 +66,7 @@ export function editing(host, stage) {
   }
   function back() {
     const before = past.pop();
+    stroke = { tool: "", at: 0 };
     undo.disabled = past.length === 0;
     if (before) stage.restore(before);
   }

@@ -74,7 +74,8 @@ export function fitView(host, stage) {
     const cloud = stage.cloud();
     if (!cloud.n) return;
     const began = performance.now();
-    const wanted = settings.models.filter((model) => model !== "kde" || cloud.d < 3).map((model) => [model, asked(model, settings, cloud.d, stage.bounds())]);
+    const possible = (model) => (STEPWISE.includes(model) ? cloud.n >= settings.k : model !== "kde" || cloud.d < 3);
+    const wanted = settings.models.filter(possible).map((model) => [model, asked(model, settings, cloud.d, stage.bounds())]);
     const found = await Promise.all(wanted.map(async ([model, query]) => {
       const key = cloud.version + JSON.stringify(query);
       if (!kept.has(key)) kept.set(key, fetchRun(query, cloud.points));
@@ -89,7 +90,7 @@ export function fitView(host, stage) {
     }));
     if (cloud.version !== stage.cloud().version) return;
     runs = Object.fromEntries(found);
-    if (found.every(([, run]) => run)) stage.fine();
+    if (found.every(([, run]) => run) && settings.models.every(possible)) stage.fine();
     stage.live(found.filter(([, run]) => run).map(([model, run]) => [model, run.ms]), performance.now() - began);
     present({ play });
   }, stage.failed);
@@ -101,9 +102,11 @@ export function fitView(host, stage) {
     const atEnd = line.frame() === line.last();
     const before = line.frame();
     line.pause();
+    if (panels.some((one) => one.run() !== (runs[one.model] ?? null))) stage.choose({ draws: 0 }, { quiet: true }); // samples were from other runs
     bar.hidden = frames === 1; // what has no steps needs no timeline
     line.set({ frames, halves: true, label: labelOf });
-    const target = play ? 0 : frame ?? (atEnd || seen === "" ? frames - 1 : Math.min(before, frames - 1));
+    const wanted = play ? 0 : frame ?? (atEnd || seen === "" ? -1 : before);
+    const target = wanted < 0 ? frames - 1 : Math.min(wanted, frames - 1);
     seen = "shown";
     line.go(target, { quiet: true });
     picture.draw(runs, pinned?.runs, pinned?.name);
@@ -226,7 +229,7 @@ export function fitView(host, stage) {
       choosing.refresh();
     },
     arrange,
-    /** Runs that are here already: a recording. */
+    /** Runs that are here already: a recording; −1 is the end. */
     given(recorded, frame) {
       runs = recorded;
       present({ frame });

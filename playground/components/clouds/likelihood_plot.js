@@ -2,7 +2,7 @@
  * The ground of this view's plots: a canvas with two axes, and handles to drag. A handle is painted on the canvas (so that a saved
  * picture has it) beneath a real element with the role of a slider, which takes the pointer, the finger and the arrow keys.
  */
-import { colour, h, onTheme } from "../lib/dom.js";
+import { colour, h, oncePerFrame, onTheme } from "../lib/dom.js";
 
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
@@ -105,7 +105,7 @@ export function makePlot(host, { name, className = "", redraw, press = null, pin
   const box = h("div", { class: `likelihood-plot ${className}` }, canvas);
   host.append(box);
   const handles = [];
-  let scheduled = false;
+  const schedule = oncePerFrame(draw);
   let [width, height] = [0, 0];
   let area = null; // left, right, top, bottom, in CSS pixels
   let range = null; // x0, x1, y0, y1, in the axes' units
@@ -123,15 +123,6 @@ export function makePlot(host, { name, className = "", redraw, press = null, pin
     handle,
     place,
   };
-
-  function schedule() {
-    if (scheduled) return;
-    scheduled = true;
-    requestAnimationFrame(() => {
-      scheduled = false;
-      draw();
-    });
-  }
 
   function draw() {
     [width, height] = [canvas.clientWidth, canvas.clientHeight];

@@ -75,6 +75,7 @@ export function panel(host, feet, model, index, stage) {
       plot.state(null);
       plot.ghost(null);
       for (const one of [numbers, warning, asking, formula]) one.replaceChildren();
+      if (model === "kde" && stage.cloud().d > 2) warning.textContent = text.warn.flat_only;
       return;
     }
     const state = stateAt(run, frame, stage.settings());
@@ -208,7 +209,8 @@ export function panel(host, feet, model, index, stage) {
   }
 
   /** Ancestral samples: z from the weights, then x given z, one by one, visibly. */
-  async function sample({ quiet = false, n = DRAWN, seed = stage.settings().draw_seed } = {}) {
+  async function sample({ quiet = false, n = DRAWN, seed = stage.settings().draw_seed + (stage.settings().draws ? 1 : 0) } = {}) {
+    if (!run || !DENSITIES.includes(model)) return; // K-means is no density
     if (sampleButton.textContent === text.stop) {
       plot.stopFlying();
       sampleButton.textContent = text.sample;

@@ -2,7 +2,7 @@
  * A latent plane to move over. Layers: the encoded test points by class (a glyph and a colour each), the prior's contours, the
  * holes; above them the samples' dots, a posterior, and the cursor. What moves is redrawn alone; the rest is one kept picture.
  */
-import { colour, onTheme } from "../lib/dom.js";
+import { colour, oncePerFrame, onTheme } from "../lib/dom.js";
 
 const CONTOURS = [0.5, 0.9, 0.99]; // shares of the prior's mass inside
 
@@ -42,19 +42,11 @@ export function latentPad(host, { text, move, look, pick, hover = () => {} }) {
   let inset = null; // a canvas to show in the corner: what was decoded at the cursor
   let base = null; // the kept picture
   let size = 0; // device pixels
-  let scheduled = false;
 
   const X = (x) => ((x / plane.extent + 1) / 2) * size;
   const Y = (y) => ((1 - y / plane.extent) / 2) * size;
 
-  function schedule() {
-    if (scheduled) return;
-    scheduled = true;
-    requestAnimationFrame(() => {
-      scheduled = false;
-      draw();
-    });
-  }
+  const schedule = oncePerFrame(draw);
 
   function fresh() {
     base = null;

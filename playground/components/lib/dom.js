@@ -46,6 +46,19 @@ export function onTheme(redraw) {
   return () => observer.disconnect();
 }
 
+/** A function that has `draw` called in the next frame of the screen, once, however often it is called until then. */
+export function oncePerFrame(draw) {
+  let scheduled = false;
+  return () => {
+    if (scheduled) return;
+    scheduled = true;
+    requestAnimationFrame(() => {
+      scheduled = false;
+      draw();
+    });
+  };
+}
+
 /** Hands a file to the person. */
 export function download(name, blob) {
   const link = h("a", { href: URL.createObjectURL(blob), download: name });
