@@ -1,8 +1,8 @@
 """One iteration of EM beside scikit-learn's, and the memory that ten million points take.
 
-Both start from the same weights, means and covariances (ten full components in the plane, the same regulariser) and go on for the
-same number of iterations, since nothing stops them early: an iteration is what a long run takes beyond a run of one, so what comes
-before and after the iterations does not count. The best of several runs, ours and theirs in turn.
+Both start from the same weights, means and covariances (ten full components in the plane, the same regulariser) and go on for
+the same number of iterations, since nothing stops them early. An iteration is what a long run takes beyond a run of one, so
+what comes before and after the iterations does not count. The best of several runs, ours and theirs in turn.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def run() -> list[Row]:
             lambda theirs=theirs: theirs(1),
         )
         mine, peer = (long - short) / (steps - 1), (their_long - their_short) / (steps - 1)
-        what = f"EM, {n:,} points, over {steps - 1} iterations: {mine * 1e3:.3g} ms each, scikit-learn's {peer * 1e3:.3g} ms; faster by"
+        times = f"{mine * 1e3:.3g} ms each, scikit-learn's {peer * 1e3:.3g} ms"
+        what = f"EM, {n:,} points, over {steps - 1} iterations: {times}; faster by"
         rows.append(Row(what, peer / mine, "×", target=asked, more_is_better=True))
     what = "difference of the mean log-likelihoods after the same iterations, at most"
     rows.append(Row(what, max(differences), "nats", target=1e-10))

@@ -1,8 +1,8 @@
 """One iteration of K-means beside scikit-learn's Lloyd, and the memory that ten million points take.
 
-Both go from the same ten points of the same cloud until nothing changes, or for 101 iterations: an iteration is what the run takes
-beyond a run of one. Ours does not look at every point in every iteration, so its early ones take longer and its late ones less; and
-it makes more ready beforehand. So the whole run stands beside it. The best of several runs, ours and theirs in turn.
+Both go from the same ten points of the same cloud until nothing changes, or for 101 iterations. An iteration is what the run
+takes beyond a run of one. Ours does not look at every point in every iteration: its early ones take longer, its late ones less,
+and it makes more ready beforehand. So the whole run stands beside it. The best of several runs, ours and theirs in turn.
 """
 
 from __future__ import annotations

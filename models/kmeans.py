@@ -24,7 +24,8 @@ from models.points import BadPoints, checked, checked_weights, chunks, frame_of
 
 Empty = Literal["keep", "farthest"]
 CANCELLED = 1e-6  # of the squares about the cloud's mean: an inertia below has lost digits, and is summed from differences
-COPIED = 2**22  # coordinates up to which a sorted copy of the points is made: a million points in the plane and more
+DRIFTED = 1e-4  # the same for sums that are kept over many steps
+COPIED = 2**21  # coordinates up to which a sorted copy and bounds are kept, some five times the points: a million in the plane
 TINY = math.ulp(0.0)
 
 
@@ -138,7 +139,7 @@ class _Pass:
         x, w = self.x, self.w
         if w is not None and not w.all():
             x, w = x[w > 0], w[w > 0]  # points without weight change nothing
-        z = ((x.detach().T - self.centre[:, None]) * self.factor).contiguous().numpy()  # (D, N)
+        z = (x.detach().T - self.centre[:, None]).mul_(self.factor).contiguous().numpy()  # (D, N)
         weight = None if w is None else w.detach().numpy()
         return Small(z, weight) if len(x) <= SMALL else Lazy(z, weight)
 
@@ -159,7 +160,7 @@ class _Pass:
         lengths = np.einsum("kd,kd->k", means, means)
         sums = self.quick(means, lengths)
         inertia = self.squares + float(sums.counts @ lengths) - 2 * float(np.vdot(means, sums.first))
-        if inertia < CANCELLED * self.squares:
+        if inertia < DRIFTED * self.squares:
             inertia = self.inertia(means)
         return _Found(sums.counts, sums.first / np.maximum(sums.counts, TINY)[:, None], inertia, sums.changed)
 

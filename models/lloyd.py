@@ -65,8 +65,7 @@ class Small:
         chosen = (self.features @ forms.T).argmin(1)  # (N,), the first of equals
         changed = self.chosen is None or not np.array_equal(chosen, self.chosen)
         self.chosen = chosen
-        counts = np.bincount(chosen, self.weight, k).astype(np.float64, copy=False)
-        first = np.empty((k, d))
+        counts, first = np.bincount(chosen, self.weight, k).astype(np.float64, copy=False), np.empty((k, d))
         for column, values in enumerate(self.columns):
             first[:, column] = np.bincount(chosen, values, k)
         return Sums(counts, first, changed)
@@ -239,14 +238,14 @@ class Blocks:
     """Neighbours on the curve, `BRANCH` by `BRANCH`: balls around them, and their sums. The largest come last."""
 
     def __init__(self, cloud: Lazy) -> None:
-        d, width = cloud.d, cloud.d + 2
-        moments = np.zeros((len(cloud.features), width))
-        moments[: cloud.n] = cloud.moments(slice(0, cloud.n))
+        d, count = cloud.d, len(cloud.features)
+        rows = BRANCH * PIECE  # points at a time: their moments are as large as the points
+        pieces = [_joined(cloud.moments(slice(i, min(i + rows, cloud.n))), np.add) for i in range(0, cloud.n, rows)]
+        parts: list[tuple[Array, Array, Array]] = []
         low = high = cloud.features[:, :d]
-        parts = []
-        count = len(cloud.features)
         while not parts or count > 2 * BRANCH:
-            low, high, moments = _joined(low, np.minimum), _joined(high, np.maximum), _joined(moments, np.add)
+            low, high = _joined(low, np.minimum), _joined(high, np.maximum)
+            moments = _joined(parts[-1][2], np.add) if parts else np.concatenate(pieces)
             parts.append((low, high, moments))
             count = len(low)
         sizes = [len(part[0]) for part in parts]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -79,10 +80,40 @@ class CloudSettings(Settings):
     def _whole_rows(cls, points: str, info: ValidationInfo) -> str:
         if points:
             d = int(points[0])
-            low, high, letters = points[2:].split("~")
-            if len(letters) % (2 * d) or not len(low.split(",")) == len(high.split(",")) == d:
+            lows, highs, letters = points[2:].split("~")
+            if not letters or len(letters) % (2 * d):
                 raise ValueError("it does not hold whole points")
+            try:
+                low, high = ([float(part) for part in text.split(",")] for text in (lows, highs))
+            except ValueError:
+                raise ValueError("its ends are not numbers") from None
+            if not len(low) == len(high) == d or not all(map(math.isfinite, low + high)):
+                raise ValueError(f"its ends are not {d} finite numbers each")
+            if not all(a <= b for a, b in zip(low, high, strict=True)):
+                raise ValueError("a lower end is above the upper")
         return points
+
+    @field_validator("means")
+    @classmethod
+    def _k_means(cls, means: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        k = info.data.get("k", 0)  # not there if it does not fit itself
+        if means and (not k or len(means) not in (k, 2 * k, 3 * k)):
+            raise ValueError(f"{len(means)} numbers are not k means of 1 to 3 coordinates")
+        return means
+
+    @field_validator("shapes")
+    @classmethod
+    def _k_shapes(cls, shapes: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        k, means = info.data.get("k", 0), info.data.get("means", ())
+        d = len(means) // k if k else 0
+        if shapes and len(shapes) != k * d * (d + 1) // 2:
+            raise ValueError(f"{len(shapes)} numbers are not the upper triangles of the covariances of k such means")
+        return shapes
+
+    @field_validator("of", mode="before")
+    @classmethod
+    def _number(cls, of: Any) -> Any:
+        return int(of) if isinstance(of, str) and re.fullmatch(r"\d{1,6}", of, re.ASCII) else of  # a link holds text
 
 
 # The settings on which a run depends, besides the points.
@@ -109,7 +140,8 @@ def asked(settings: CloudSettings, model: Model, d: int) -> FitQuery:
     chosen = settings.model_dump(include=set(OF_RUN))
     own = settings.how == "own" and bool(settings.means)
     chosen["sigma"] = chosen.pop("hold")
-    chosen["how"] = "plus" if settings.how == "own" else settings.how
+    chosen["how"] = _how(settings)
+    chosen["axes"] = min(settings.axes, d)
     for name in ("means", "shapes"):
         chosen[name] = ",".join(f"{v:g}" for v in chosen[name]) if own else ""
     return FitQuery(model=model, d=d, **chosen)
@@ -143,7 +175,7 @@ def _gaussian(settings: CloudSettings) -> str:
 
 def _kmeans(settings: CloudSettings) -> str:
     s = settings
-    first = _rows(s) if _by_hand(s) else f'starts.means(points, {s.k}, "{s.how}", noise={s.seed})'
+    first = _rows(s) if _by_hand(s) else f'starts.means(points, {s.k}, "{_how(s)}", noise={s.seed})'
     return f"clusters = kmeans.fit(points, {first}, max_steps={s.steps})\nprint(clusters.inertia)"
 
 
@@ -153,7 +185,7 @@ def _gmm(settings: CloudSettings) -> str:
         shapes = f", {_matrices(s)}" if s.shapes else ""
         lines = [f'start = starts.own(points, {_rows(s)}, "{s.covariance}"{shapes})']
     else:
-        lines = [f'start = starts.start(points, {s.k}, "{s.how}", covariance="{s.covariance}", noise={s.seed})']
+        lines = [f'start = starts.start(points, {s.k}, "{_how(s)}", covariance="{s.covariance}", noise={s.seed})']
     holding = (", equal=True" if s.weights == "equal" else "") + (f", deviation={s.hold:g}" if s.hold else "")
     if holding:
         lines.append(f"start = starts.held(start{holding})")
@@ -174,9 +206,27 @@ def _kde(settings: CloudSettings) -> str:
 
 
 def _pca(settings: CloudSettings) -> str:
-    axes = "points.shape[1] - 1" if settings.axes < 0 else str(settings.axes)
+    d = _dimensions(settings)
+    if settings.axes < 0:
+        axes = "points.shape[1] - 1"
+    elif settings.axes <= (d or 1):
+        axes = str(settings.axes)
+    else:
+        axes = str(d) if d else f"min({settings.axes}, points.shape[1])"
     head = f"axes = pca.fit(points, {axes})\n"
     return head + "print(axes.explained, pca.log_prob(points, axes).mean())  # shares of the variance; nats a point, exact"
+
+
+def _dimensions(settings: CloudSettings) -> int:
+    """How many coordinates the points have; 0 for those of a file, which no link holds."""
+    if settings.data != OWN:
+        return clouds.PRESETS[settings.data].dimensions
+    return int(settings.points[0]) if settings.points else 0
+
+
+def _how(settings: CloudSettings) -> Any:
+    """The start; one's own without means is k-means++."""
+    return "plus" if settings.how == "own" else settings.how
 
 
 def _by_hand(settings: CloudSettings) -> bool:

@@ -21,7 +21,7 @@ from playground.faults import BadCall
 from playground.inference import Inference
 from playground.play import answered, decoders, sentences
 
-MAX_BODY = 8 * 3 * wire.MAX_POINTS + 1_000  # bytes: a whole cloud in three coordinates
+MAX_COLUMNS = 3  # of a table, as coordinates
 
 
 def routes(inference: Inference) -> list[Route]:
@@ -90,8 +90,7 @@ def preset(data: str, n: int, seed: int) -> dict[str, Any]:
 
 def told(found: tables.Table, columns: str) -> dict[str, Any]:
     """An uploaded table as JSON: the chosen columns' numbers, and the names of all."""
-    positions = [int(part) for part in columns.split(",") if part.isdecimal()]
-    chosen = [one for one in positions if one < len(found.names)][:3] or list(range(min(2, len(found.names))))
+    chosen = _positions(columns, len(found.names)) or list(range(min(2, len(found.names))))
     values = torch.from_numpy(found.columns)[:, chosen].contiguous()
     return {
         "d": len(chosen),
@@ -101,3 +100,17 @@ def told(found: tables.Table, columns: str) -> dict[str, Any]:
         "chosen": chosen,
         "notices": list(found.notices),
     }
+
+
+def _positions(columns: str, there: int) -> list[int]:
+    """Which columns were asked for: whole numbers from 0, with commas."""
+    parts = [part.strip() for part in columns.split(",") if part.strip()]
+    wrong = next((part for part in parts if not (part.isascii() and part.isdecimal() and int(part) < there)), None)
+    if wrong is not None:
+        noun = "column" if there == 1 else "columns"
+        raise BadCall(f"There is no column {wrong[:20]!r}: the table has {there} numeric {noun}, counted from 0.")
+    if len(set(parts)) < len(parts):
+        raise BadCall(f"columns = {columns[:40]!r} names a column twice: each can be one coordinate.")
+    if len(parts) > MAX_COLUMNS:
+        raise BadCall(f"{len(parts)} columns are too many: points have at most {MAX_COLUMNS} coordinates.")
+    return [int(part) for part in parts]

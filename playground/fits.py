@@ -7,6 +7,7 @@ from them (colours, ellipses, contours) is evaluated where it is drawn.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Generator, Sequence
@@ -18,15 +19,18 @@ from torch import Tensor
 
 from models import gaussian, gmm, kde, kmeans, pca, starts
 from models.noise import Noise
-from models.points import BadPoints, frame_of
-from playground import wire
+from models.points import BadPoints
+from playground import cloud_starts, wire
 from playground.faults import BadCall
 from playground.wire import ChooseQuery, FitQuery
 
-SLICE = 0.008  # seconds of work between two turns of the others
 MANY = 20_000  # points: above, choosing K and drawing densities take a fair sample
 RESTARTS = 3  # of each K when it is chosen: EM finds local maxima only
 HELD_OUT = 0.2  # of the points
+FEWEST = 5  # points of which a fifth can be held out
+PIECE = 2_500  # points whose bumps are added to a grid in one slice
+PAIRS = 500_000  # of points, compared in one slice
+BEYOND = "These points and settings lead to numbers that no computer's float64 holds: bring the points to a scale near 1."
 
 Answer = Generator[None, None, dict[str, Any]]
 
@@ -36,6 +40,7 @@ def fit(x: Tensor, asked: FitQuery) -> Answer:
     began = time.perf_counter()
     models = {"gaussian": _gaussian, "kmeans": _kmeans, "gmm": _gmm, "pca": _pca, "kde": _kde}
     answer = yield from models[asked.model](x, asked)
+    _sound(answer)
     return answer | {"model": asked.model, "d": x.shape[1], "n": len(x), "ms": 1000 * (time.perf_counter() - began)}
 
 
@@ -87,12 +92,12 @@ def _pca(x: Tensor, asked: FitQuery) -> Answer:
 
 
 def _kmeans(x: Tensor, asked: FitQuery) -> Answer:
-    centres = _own_means(asked, x)
+    centres = cloud_starts.own_means(asked, x)
     if centres is None:
-        centres = starts.means(x, asked.k, asked.how, noise=asked.seed)
+        centres = yield from cloud_starts.means(x, asked)
     yield
     run: list[kmeans.Step] = []
-    yield from _collect(run, kmeans.steps(x, centres, max_steps=asked.steps))
+    yield from cloud_starts.collect(run, kmeans.steps(x, centres, max_steps=asked.steps))
     equal = x.new_full((asked.k,), 1 / asked.k)
     eye = torch.eye(x.shape[1], dtype=torch.float64)
 
@@ -111,14 +116,14 @@ def _kmeans(x: Tensor, asked: FitQuery) -> Answer:
 
 
 def _gmm(x: Tensor, asked: FitQuery) -> Answer:
-    spread = float(frame_of(x).scale.square().mean())
-    begin = _start(x, asked)
+    spread = _spread(x)
+    begin = yield from cloud_starts.start(x, asked)
     fixed = [name for name, held in (("weights", asked.weights == "equal"), ("covariances", asked.sigma > 0)) if held]
     yield
     run: list[gmm.Step] = []
     options: dict[str, Any] = {"covariance": begin.covariance, "tol": asked.tol, "max_steps": asked.steps}
     options |= {"reg": asked.reg * spread, "assignment": asked.assignment, "fixed": fixed}
-    yield from _collect(run, gmm.steps(x, begin, **options))
+    yield from cloud_starts.collect(run, gmm.steps(x, begin, **options))
     rows = [("start", begin.weights, begin.means, gmm.full_covariances(begin))]
     rows += [(step.phase, step.weights, step.means, gmm.full_covariances(step)) for step in run]
     try:
@@ -147,10 +152,13 @@ def _kde(x: Tensor, asked: FitQuery) -> Answer:
     low, high = asked.window(d)
     tried: Sequence[tuple[float, float]] = ()
     at_edge = False
+    sampled = len(x) > MANY
+    x = x[Noise(0).permutation(len(x), stream="kernels")[:MANY]] if sampled else x
     if asked.bandwidth:
         h, likelihood, used = asked.bandwidth, None, 0
-        if len(x) <= 5_000:
-            likelihood, used = kde.leave_one_out(x, h), len(x)
+        if 2 <= len(x) <= 5_000:  # one point has no others to be promised by
+            likelihood = yield from _leave_one_out(x, h)
+            used = len(x)
     else:
         slices = kde.best_bandwidth_steps(x, noise=0)
         best = yield from _returned(slices)
@@ -158,7 +166,7 @@ def _kde(x: Tensor, asked: FitQuery) -> Answer:
     yield
     cells = 400 if d == 1 else 96
     axes = [torch.linspace(a, b, cells, dtype=torch.float64) for a, b in zip(low, high, strict=True)]
-    values = kde.grid(x, h, *axes)
+    values = yield from _grid(x, h, axes)
     return {
         "phases": ["fit"],
         "bandwidth": h,
@@ -168,19 +176,42 @@ def _kde(x: Tensor, asked: FitQuery) -> Answer:
         "left_out": used,
         "tried": [[a, b] for a, b in tried if math.isfinite(b)],
         "at_edge": at_edge,
+        "sampled": sampled,
     }
+
+
+def _grid(x: Tensor, h: float, axes: list[Tensor]) -> Generator[None, None, Tensor]:
+    """`kde.grid`, some points at a time."""
+    total = torch.zeros(())
+    for piece in x.split(PIECE):
+        total = total + len(piece) * kde.grid(piece, h, *axes)
+        yield
+    if not torch.isfinite(total).all():
+        raise BadCall(f"A bandwidth of {h:g} makes a density higher than the largest number there is: choose a wider one.")
+    return total / len(x)
+
+
+def _leave_one_out(x: Tensor, h: float) -> Generator[None, None, float]:
+    """`kde.leave_one_out`, some points at a time."""
+    total = 0.0
+    for rows in torch.arange(len(x)).split(max(1, PAIRS // len(x))):
+        total += len(rows) * kde.leave_one_out(x, h, sample=rows)
+        yield
+    return total / len(x)
 
 
 def choose(x: Tensor, asked: ChooseQuery) -> Answer:
     """For each K: the best of `RESTARTS` fits, its BIC and AIC, and the likelihood of a fifth of the points held out."""
+    if len(x) < FEWEST:
+        noun = "point is" if len(x) == 1 else "points are"
+        raise BadCall(f"{len(x)} {noun} too few to hold a fifth out: put down at least {FEWEST}.")
+    cloud_starts.check_units(x)
     drawn = len(x) > MANY
     order = Noise(asked.seed).permutation(len(x), stream="choose")
     x = x[order[:MANY]] if drawn else x
     order = Noise(asked.seed).permutation(len(x), stream="hold out")
     held = max(1, round(HELD_OUT * len(x)))
     test, train = x[order[:held]], x[order[held:]]
-    if len(train) < 2:
-        raise BadCall(f"{len(x)} points are too few to hold a fifth out: add some, at least 5.")
     rows = []
     for k in range(1, min(asked.largest, len(train)) + 1):
         best = yield from _best(x, k, asked)
@@ -190,17 +221,20 @@ def choose(x: Tensor, asked: ChooseQuery) -> Answer:
         try:
             told = gmm.criteria(best, fixed=fixed)
             row |= {"bic": told.bic, "aic": told.aic, "parameters": told.parameters}
-            row["held_out"] = float(gmm.log_prob(test, within).mean()) if not within.collapsed else None
+            gmm.criteria(within)
+            row["held_out"] = float(gmm.log_prob(test, within).mean())
         except gmm.Collapsed as refused:
             row["refused"] = str(refused)
         rows.append(row)
-    return {"rows": rows, "points": len(x), "sampled": drawn, "held": held, "restarts": RESTARTS}
+    answer = {"rows": rows, "points": len(x), "sampled": drawn, "held": held, "restarts": RESTARTS}
+    _sound(answer)
+    return answer
 
 
 def _best(x: Tensor, k: int, asked: ChooseQuery) -> Generator[None, None, gmm.Step]:
     """The likeliest of several runs that did not collapse; if all did, the likeliest."""
     found: gmm.Step | None = None
-    spread = float(frame_of(x).scale.square().mean())
+    spread = _spread(x)
     fixed: tuple[Any, ...] = ("weights",) if asked.weights == "equal" else ()
     for again in range(RESTARTS if k > 1 else 1):
         how: starts.How = "kmeans" if again == 0 else "plus"
@@ -208,7 +242,7 @@ def _best(x: Tensor, k: int, asked: ChooseQuery) -> Generator[None, None, gmm.St
         begin = starts.held(begin, equal=bool(fixed))
         run: list[gmm.Step] = []
         steps = gmm.steps(x, begin, covariance=asked.covariance, tol=1e-5, max_steps=100, reg=asked.reg * spread, fixed=fixed)
-        yield from _collect(run, steps)
+        yield from cloud_starts.collect(run, steps)
         last = run[-1]
         if found is None or (bool(last.collapsed), -last.log_likelihood) < (bool(found.collapsed), -found.log_likelihood):
             found = last
@@ -237,50 +271,17 @@ def kernel_draws(x: Tensor, bandwidth: float, n: int, seed: int) -> dict[str, An
 # --- Inside -----------------------------------------------------------------------------------------------------------
 
 
-def _start(x: Tensor, asked: FitQuery) -> gmm.Start:
-    """The start that was asked for, one's own included."""
-    put = _own_means(asked, x)
-    if put is None:
-        begin = starts.start(x, asked.k, asked.how, covariance=asked.covariance, noise=asked.seed)
-    else:
-        begin = starts.own(x, put, asked.covariance, _own_shapes(asked, x.shape[1]))
-    return starts.held(begin, equal=asked.weights == "equal", deviation=asked.sigma)
+def _spread(x: Tensor) -> float:
+    """The cloud's mean variance, of which the regulariser is a part."""
+    return float(x.var(0, correction=0).mean())
 
 
-def _own_means(asked: FitQuery, x: Tensor) -> Tensor | None:
-    """`(K, D)` means put by hand, or None."""
-    if not asked.means:
-        return None
-    numbers = wire.numbers(asked.means, "means")
-    if len(numbers) != asked.k * x.shape[1]:
-        wanted = asked.k * x.shape[1]
-        raise BadCall(f"means has {len(numbers)} numbers, and {asked.k} means of {x.shape[1]} coordinates need {wanted}.")
-    return torch.tensor(numbers, dtype=torch.float64).reshape(asked.k, x.shape[1])
-
-
-def _own_shapes(asked: FitQuery, d: int) -> Tensor | None:
-    """`(K, D, D)` covariances put by hand (the upper triangles, row by row), or None."""
-    if not asked.shapes:
-        return None
-    numbers = wire.numbers(asked.shapes, "shapes")
-    size = d * (d + 1) // 2
-    if len(numbers) != asked.k * size:
-        raise BadCall(f"shapes has {len(numbers)} numbers, and {asked.k} covariances of {d} coordinates need {asked.k * size}.")
-    full = torch.zeros(asked.k, d, d, dtype=torch.float64)
-    upper = torch.triu_indices(d, d)
-    given = torch.tensor(numbers, dtype=torch.float64).reshape(asked.k, size)
-    full[:, upper[0], upper[1]] = full[:, upper[1], upper[0]] = given
-    return full
-
-
-def _collect(run: list[Any], steps: Any) -> Generator[None, None, None]:
-    """All steps into `run`, with a turn for the others every `SLICE` seconds."""
-    last = time.perf_counter()
-    for step in steps:
-        run.append(step)
-        if time.perf_counter() - last > SLICE:
-            yield
-            last = time.perf_counter()
+def _sound(answer: dict[str, Any]) -> None:
+    """Refuses an answer with a number for which JSON has no word."""
+    try:
+        json.dumps(answer, allow_nan=False)
+    except ValueError as error:
+        raise BadCall(BEYOND, 422) from error
 
 
 def _returned(slices: Generator[Any, None, Any]) -> Generator[None, None, Any]:
@@ -297,7 +298,10 @@ def _frames(rows: list[tuple[str, Tensor, Tensor, Tensor]]) -> dict[str, Any]:
     """Phases, weights `(F, K)`, means `(F, K, D)` and covariances `(F, K, D, D)`."""
 
     def packed(parts: list[Tensor]) -> str:
-        return wire.text_of(torch.stack(parts).numpy().astype("<f8"))
+        values = torch.stack(parts)
+        if not torch.isfinite(values).all():
+            raise BadCall(BEYOND, 422)
+        return wire.text_of(values.numpy().astype("<f8"))
 
     return {
         "phases": [row[0] for row in rows],
@@ -320,7 +324,8 @@ def points_of(body: bytes, d: int) -> Tensor:
     if not body:
         raise BadCall("There are no points: put some down first.")
     if rest:
-        raise BadCall(f"{len(body)} bytes are not points of {d} float64 numbers.")
+        numbers = "one float64 number" if d == 1 else f"{d} float64 numbers"
+        raise BadCall(f"{len(body):,} bytes are not whole points of {numbers}, {8 * d} bytes each: send all of every point.")
     if n > wire.MAX_POINTS:
         raise BadCall(f"{n:,} points are more than the limit of {wire.MAX_POINTS:,}: send a sample of them.", 413)
     array = np.frombuffer(bytearray(body), dtype="<f8").reshape(n, d)
@@ -328,5 +333,6 @@ def points_of(body: bytes, d: int) -> Tensor:
         row = int(np.argwhere(~np.isfinite(array))[0, 0])
         raise BadCall(f"Point {row + 1} has a coordinate that is not a finite number: leave it out.")
     if np.abs(array).max() > wire.MAX_VALUE:
-        raise BadCall(f"A coordinate is {np.abs(array).max():.3g}, and the limit is {wire.MAX_VALUE:g}: scale the points down.")
+        largest = f"{np.abs(array).max():.3g}"
+        raise BadCall(f"A coordinate has the size {largest}, and the limit is {wire.MAX_VALUE:g}: scale the points down.")
     return torch.from_numpy(array)

@@ -150,7 +150,10 @@ class DrawsBody(BaseModel):
         """float64 weights `(K,)`, means `(K, D)` and covariances `(K, D, D)`. Raises `BadCall` where they do not fit."""
         k = len(self.weights)
         if len(self.means) != k * self.d or len(self.covariances) != k * self.d**2:
-            raise BadCall(f"{len(self.means)} means and {len(self.covariances)} covariances do not fit {k} components.")
+            said = f"{k} components of {self.d} coordinates need {k * self.d} and {k * self.d**2} numbers"
+            raise BadCall(f"{said} as means and covariances, not {len(self.means)} and {len(self.covariances)}.")
+        if max(map(abs, (*self.weights, *self.means, *self.covariances))) > MAX_VALUE:
+            raise BadCall(f"The mixture holds a number beyond {MAX_VALUE:g}, the limit: scale it down.")
         c = torch.tensor(self.covariances, dtype=torch.float64).reshape(k, self.d, self.d)
         weights = torch.tensor(self.weights, dtype=torch.float64)
         if not (weights >= 0).all() or not weights.sum() > 0 or torch.linalg.cholesky_ex(c).info.any():
@@ -174,8 +177,7 @@ async def mixture_body(request: Request) -> DrawsBody:
     try:
         return DrawsBody.model_validate_json(await request.body())
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BadCall(f"{'.'.join(map(str, first['loc'])) or 'the body'} does not fit: {first['msg'].lower()}.") from error
+        raise BadCall(fault(error, "the body")) from error
 
 
 def query(request: Request, schema: type[T]) -> T:
@@ -183,9 +185,39 @@ def query(request: Request, schema: type[T]) -> T:
     try:
         return schema.model_validate(dict(request.query_params))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = first["loc"][0] if first["loc"] else "the query"
-        raise BadCall(f"{name} = {str(first.get('input'))[:40]!r} does not fit: {first['msg'].lower()}.") from error
+        raise BadCall(fault(error, "the query")) from error
+
+
+def fault(error: ValidationError, whole: str) -> str:
+    """The first thing wrong, in one sentence for people: what it is called, what it is, and what would fit."""
+    first = error.errors()[0]
+    name, kind, context = ".".join(map(str, first["loc"])) or whole, first["type"], first.get("ctx") or {}
+    if kind == "missing":
+        return f"{name} is missing: say what it is."
+    if kind == "extra_forbidden":
+        return f"There is no {name[:40]!r} here: leave it out."
+    if kind == "json_invalid":
+        return f"{whole[0].upper()}{whole[1:]} is not JSON: send the numbers of a mixture."
+    reasons = {
+        "int_parsing": "it is a whole number",
+        "int_from_float": "it is a whole number",
+        "int_type": "it is a whole number",
+        "float_parsing": "it is a number",
+        "float_type": "it is a number",
+        "finite_number": "it is a finite number",
+        "list_type": "it is a list of numbers",
+        "literal_error": f"it is {context.get('expected')}",
+        "greater_than_equal": f"it is at least {context.get('ge')}",
+        "greater_than": f"it is above {context.get('gt')}",
+        "less_than_equal": f"it is at most {context.get('le')}",
+        "less_than": f"it is below {context.get('lt')}",
+        "string_too_long": f"it has at most {context.get('max_length')} characters",
+        "too_long": f"it has at most {context.get('max_length')} entries",
+        "too_short": f"it has at least {context.get('min_length')}",
+    }
+    given = str(first.get("input"))
+    shown = given if len(given) <= 40 else f"{given[:40]}…"
+    return f"{name} = {shown!r} does not fit: {reasons.get(kind) or first['msg'].lower()}."
 
 
 async def latents(request: Request, latent: int) -> np.ndarray:

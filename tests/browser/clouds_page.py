@@ -16,6 +16,19 @@ from playwright.sync_api import Locator, Page, expect
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 SHOWN = "n => Number(document.querySelector('#clouds-view-fit')?.dataset.runs ?? 0) > n"
+RUN = "/gradio_api/run/"  # where Gradio's controls, and the page as it opens, ask
+NONCE = re.compile(r'"nonce":"(\w+)"')
+CATCH = """() => {
+  const { createObjectURL } = URL;
+  const { click } = HTMLAnchorElement.prototype;
+  window.caught = new Promise((done) => {
+    URL.createObjectURL = (blob) => (done(blob.text()), createObjectURL.call(URL, blob));
+    HTMLAnchorElement.prototype.click = () => {
+      URL.createObjectURL = createObjectURL;
+      HTMLAnchorElement.prototype.click = click;
+    };
+  });
+}"""
 AT = re.compile(r"at \((.+?)\):")
 
 
@@ -35,21 +48,26 @@ class Clouds:
         self.label = self.stage.locator(".timeline-label")
         self.status = self.stage.locator(".run-status")
 
-    def open(self, query: str = "", *, runs: bool = True) -> Clouds:
-        """Opens a link. A page opens twice: on its defaults, and then on what the link says."""
-        self.watched.open(f"/clouds{query and '?v=1&'}{query}")
-        self.opened(runs=runs)
+    def open(self, query: str = "") -> Clouds:
+        self._opening(lambda: self.watched.open(f"/clouds{query and '?v=1&'}{query}"))
         return self
-
-    def opened(self, *, runs: bool = True) -> None:
-        self.page.locator("[data-ready=true]").wait_for(state="attached")
-        if runs:
-            self.page.wait_for_function(SHOWN, arg=1)
 
     def reload(self) -> None:
         self.kept()
-        self.page.reload()
-        self.opened()
+        self._opening(self.page.reload)
+
+    def back(self) -> None:
+        """The browser's Back: the address changes, and the page opens anew on it."""
+        self.kept()
+        self._opening(self.page.go_back)
+
+    def _opening(self, action: Callable[[], Any]) -> None:
+        """The page opens on its defaults, is told what the link says, and shows it: waits for that."""
+        with self.page.expect_response(lambda r: '"whole":true' in r.text() if RUN in r.url else False) as told:
+            action()
+        found = NONCE.search(told.value.text())
+        assert found
+        self.page.wait_for_function("n => document.querySelector('[data-opened]')?.dataset.opened === n", arg=found[1])
 
     # --- What stands there ---------------------------------------------------------------------------------------------
 
@@ -100,8 +118,9 @@ class Clouds:
         self.page.wait_for_function(SHOWN, arg=before)
 
     def tool(self, name: str) -> None:
-        self.stage.locator(f"[data-tool={name}]").click()
-        expect(self.stage.locator(f"[data-tool={name}]")).to_have_attribute("aria-checked", "true")
+        one = self.stage.locator(f"button[data-tool={name}]")
+        one.click()
+        expect(one).to_have_attribute("aria-checked", "true")
 
     def choose(self, name: str, option: str) -> None:
         """Takes an option of one of the rail's dropdowns."""
@@ -125,7 +144,10 @@ class Clouds:
         return Path(waiting.value.path())
 
     def json(self) -> dict[str, Any]:
-        return json.loads(self.download("JSON").read_text())
+        """What the button JSON hands over, caught on its way: browsers forbid many downloads in a row."""
+        self.page.evaluate(CATCH)
+        self.press("JSON")
+        return json.loads(self.page.evaluate("() => window.caught"))
 
     def table(self, name: str) -> tuple[list[str], np.ndarray]:
         """Column names and numbers of a CSV that is handed over."""
@@ -136,7 +158,7 @@ class Clouds:
 
     def box(self, model: str) -> dict[str, float]:
         canvas = self.panel(model).locator("canvas")
-        canvas.scroll_into_view_if_needed()
+        canvas.evaluate("c => c.scrollIntoView({ block: 'center' })")  # clear of the header and of the timeline
         found = canvas.bounding_box()
         assert found
         return found

@@ -243,7 +243,7 @@ def test_a_light_component_far_away_keeps_its_digits() -> None:
 
 
 @given(seed=SEEDS, kind=KINDS, d=st.integers(1, 3), k=st.integers(1, 4), weighted=st.booleans())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_em_never_lowers_the_likelihood_and_the_bound_stays_between(
     seed: int, kind: Any, d: int, k: int, weighted: bool
 ) -> None:
@@ -266,7 +266,7 @@ def test_em_never_lowers_the_likelihood_and_the_bound_stays_between(
 
 
 @given(seed=SEEDS, kind=KINDS, d=st.integers(1, 3), k=st.integers(1, 4), weighted=st.booleans())
-@settings(max_examples=25)
+@settings(max_examples=20)
 def test_hard_assignment_never_lowers_the_bound(seed: int, kind: Any, d: int, k: int, weighted: bool) -> None:
     x = cloud(150, d, seed)
     w = 0.2 + Noise(seed).uniform(150, stream="w") if weighted else None

@@ -85,6 +85,15 @@ def test_the_type_is_read_off_the_shape_where_it_can_be() -> None:
     assert str(caught.value) == "The points have 3 coordinates, and the mixture's means the shape (2, 2)."
 
 
+def test_weights_need_not_sum_to_1() -> None:
+    params = mixture(2, "full")
+    tenfold = Start(10 * params.weights, params.means, params.covariances, "full")
+    torch.testing.assert_close(gmm.log_prob(cloud(20, 2), tenfold), gmm.log_prob(cloud(20, 2), params))
+    assert torch.equal(gmm.sample(tenfold, 100, noise=1)[1], gmm.sample(params, 100, noise=1)[1])
+    x = cloud(50, 2)
+    assert gmm.fit(x, tenfold, max_steps=2).log_likelihood == pytest.approx(gmm.fit(x, params, max_steps=2).log_likelihood)
+
+
 @KINDS
 def test_the_density_on_the_plane_integrates_to_1(kind: Any) -> None:
     axis = torch.arange(-20, 20, 0.08, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What EM must not depend on: units, place, direction, chunks, the device, how often a point is written. And on little memory."""
+"""What EM must not depend on: units, place, direction, chunks, device, how often a point is written. And its little memory."""
 
 from __future__ import annotations
 

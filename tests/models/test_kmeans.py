@@ -46,7 +46,7 @@ def inertia(x: Tensor, means: Tensor, assigned: np.ndarray, w: Tensor | None = N
 
 
 @given(seed=SEEDS, d=st.integers(1, 5), k=st.integers(1, 6), weighted=st.booleans())
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_each_half_step_is_that_of_brute_force(seed: int, d: int, k: int, weighted: bool) -> None:
     x = cloud(150, d, seed)
     w = 0.1 + Noise(seed).uniform(150, stream="w") if weighted else None
@@ -74,7 +74,7 @@ def test_each_half_step_is_that_of_brute_force(seed: int, d: int, k: int, weight
 
 
 @given(seed=SEEDS, d=st.integers(1, 6), k=st.integers(1, 6), weighted=st.booleans())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_it_ends_where_scikit_learn_does(seed: int, d: int, k: int, weighted: bool) -> None:
     x = cloud(200, d, seed)
     w = 0.1 + Noise(seed).uniform(200, stream="w") if weighted else None
@@ -94,6 +94,7 @@ def as_mixture(means: Tensor) -> gmm.Start:
 
 
 @given(seed=SEEDS, d=st.integers(1, 4), k=st.integers(1, 6), far=st.floats(0, 5), lost=st.booleans(), weighted=st.booleans())
+@settings(max_examples=30)
 def test_it_is_the_mixture_of_equal_balls_with_hard_assignment(
     seed: int, d: int, k: int, far: float, lost: bool, weighted: bool
 ) -> None:
@@ -136,6 +137,7 @@ def test_another_unit_changes_the_unit_of_the_result_alone(unit: float) -> None:
 
 
 @given(seed=SEEDS)
+@settings(max_examples=15)
 def test_integer_weights_are_repeated_points_and_zero_weights_absent_ones(seed: int) -> None:
     x = cloud(80, 2, seed)
     w = (Noise(seed).uniform(80, stream="w") * 4).floor()

@@ -148,6 +148,13 @@ def test_equal_points_have_a_frame_of_scale_1_whatever_rounding_makes_of_their_m
     assert frame.centre.tolist() == pytest.approx([value, value], rel=1e-14)
 
 
+@pytest.mark.parametrize("value", [0.1, 1e6 + 0.1])
+def test_rounding_about_an_absent_point_is_no_width(value: float) -> None:
+    x, w = torch.full((999, 1), value, dtype=torch.float64), torch.ones(999, dtype=torch.float64)
+    x[0], w[0] = value / 3 + 7, 0  # sums run about the first point
+    assert frame_of(x, w).scale.tolist() == [1]
+
+
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
 def test_a_flat_coordinate_takes_its_unit_from_the_widest(unit: float) -> None:
     x = cloud(100, 3) * unit

@@ -17,6 +17,8 @@ const VIEWS = ["fit", "like"];
 const DRAWN = 20_000; // points on a picture
 const OF_CLOUD = ["data", "n", "cloud", "points"];
 const OF_RUN = ["k", "how", "seed", "covariance", "assignment", "weights", "hold", "reg", "tol", "steps", "axes", "bandwidth", "means", "shapes", "models"];
+/** Settings with the digits that a link holds, so that what is shown is what a link shows. */
+const rounded = (told) => Object.fromEntries(Object.entries(told).map(([key, value]) => [key, typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value]));
 const NAMES = { 1: ["x"], 2: ["x", "y"], 3: ["x", "y", "z"] };
 
 export function mount(element, { props, trigger, watch }) {
@@ -350,7 +352,7 @@ export function mount(element, { props, trigger, watch }) {
     const next = props.value;
     const before = settings;
     Object.assign(page, next);
-    settings = { ...settings, ...next.settings };
+    settings = { ...settings, ...rounded(next.settings) };
     if (!next.whole && settings.k !== before.k && settings.means.length) forgetStart(); // another K: these means are too few, or too many
     if (settings.how === "own" && !settings.means.length) settings = { ...settings, ...ownStart() };
     if (before.data === "own" && settings.data !== "own") settings.points = "";
