@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 8_192  # points at a time: with ten components their logits still fit a core's cache
-LARGEST = 1e100  # of a coordinate: the sums of squares of such numbers are still finite
+WIDEST = 1e100  # deviation of a cloud: sums of squares and products of such numbers are still finite
 
 
 class BadPoints(ValueError):
@@ -26,7 +26,7 @@ def checked(points: Any, *, at_least: int = 1, reason: str = "a cloud") -> Tenso
     """Points as float64 `(N, D)`, on the device they are on; a vector is taken as `(N, 1)`.
 
     Raises `BadPoints` for another shape, for fewer than `at_least` points (`reason` says what needs them), and for numbers that
-    are not finite, or too large for their squares to be.
+    are not finite.
     """
     x = torch.as_tensor(points, dtype=torch.float64)
     x = x[:, None] if x.ndim == 1 else x
@@ -36,11 +36,10 @@ def checked(points: Any, *, at_least: int = 1, reason: str = "a cloud") -> Tenso
         noun = "point is" if len(x) == 1 else "points are"
         raise BadPoints(f"{len(x)} {noun} too few: {reason} needs at least {at_least}.")
     for start in range(0, len(x), CHUNK):
-        bad = ~(x[start : start + CHUNK].abs() <= LARGEST).all(1)  # NaN is not either
+        bad = ~torch.isfinite(x[start : start + CHUNK]).all(1)
         if bad.any():
             row = start + int(bad.nonzero()[0, 0])
-            limit = f"every coordinate must be a finite number, {LARGEST:g} at most"
-            raise BadPoints(f"Point {row + 1} is {x[row].tolist()}: {limit}.")
+            raise BadPoints(f"Point {row + 1} is {x[row].tolist()}: every coordinate must be a finite number.")
     return x
 
 
@@ -80,7 +79,10 @@ class Frame:
 
 
 def frame_of(x: Tensor, weights: Tensor | None = None) -> Frame:
-    """The frame of points `(N, D)`: two passes, the second about the first's mean (Chan, Golub, LeVeque 1983, section 1)."""
+    """The frame of points `(N, D)`: two passes, the second about the first's mean (Chan, Golub, LeVeque 1983, section 1).
+
+    Raises `BadPoints` for a cloud that is too wide for sums of squares.
+    """
     total = float(len(x)) if weights is None else float(weights.sum())
     shift = x[0].clone()
     first = torch.zeros_like(shift)
@@ -93,6 +95,8 @@ def frame_of(x: Tensor, weights: Tensor | None = None) -> Frame:
         squares = (piece - centre).square()
         second += squares.sum(0) if w is None else w @ squares
     scale = (second / total).sqrt()
+    if not (scale <= WIDEST).all():  # NaN is not either
+        raise BadPoints(f"The points lie as far apart as {float(x.abs().max()):g}: deviations must be at most {WIDEST:g}.")
     tiny = 1e-14 * torch.maximum(centre.abs(), x[0].abs())  # what rounding alone makes of equal coordinates
     scale = torch.where(scale > tiny, scale, torch.zeros_like(scale))
     # A flat coordinate takes its unit from the others, so that no model depends on the unit of the points.

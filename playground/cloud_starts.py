@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models import gmm, kmeans, starts
-from models.points import frame_of
+from models.points import checked, frame_of
 from playground import wire
 from playground.faults import BadCall
 from playground.wire import FitQuery
@@ -26,6 +26,7 @@ REACH = 1e60  # between deviations: a few such ratios multiplied still are a num
 def start(x: Tensor, asked: FitQuery) -> Generator[None, None, gmm.Start]:
     """The start that was asked for, one's own included."""
     check_units(x)
+    checked(x, at_least=asked.k, reason=f"a mixture of {asked.k} components")
     put = own_means(asked, x)
     if put is None:
         centres = yield from means(x, asked)
@@ -51,10 +52,8 @@ def check_units(x: Tensor) -> None:
     scale = frame_of(x).scale
     low, high = float(scale.min()), float(scale.max())
     if high > REACH * low:
-        said = (
-            f"One coordinate spreads by {low:.3g}, another by {high:.3g}, and the limit is a factor of {REACH:g} between them"
-        )
-        raise BadCall(f"{said}: give them units of similar size.")
+        said = f"One coordinate spreads by {low:.3g}, another by {high:.3g}"
+        raise BadCall(f"{said}, and the limit is a factor of {REACH:g} between them: give them units of similar size.")
 
 
 def own_means(asked: FitQuery, x: Tensor) -> Tensor | None:

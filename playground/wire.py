@@ -150,8 +150,8 @@ class DrawsBody(BaseModel):
         """float64 weights `(K,)`, means `(K, D)` and covariances `(K, D, D)`. Raises `BadCall` where they do not fit."""
         k = len(self.weights)
         if len(self.means) != k * self.d or len(self.covariances) != k * self.d**2:
-            said = f"{k} components of {self.d} coordinates need {k * self.d} and {k * self.d**2} numbers"
-            raise BadCall(f"{said} as means and covariances, not {len(self.means)} and {len(self.covariances)}.")
+            numbers = f"means must have {k * self.d} numbers and covariances {k * self.d**2}"
+            raise BadCall(f"For weights of {k} and d = {self.d}, {numbers}, not {len(self.means)} and {len(self.covariances)}.")
         if max(map(abs, (*self.weights, *self.means, *self.covariances))) > MAX_VALUE:
             raise BadCall(f"The mixture holds a number beyond {MAX_VALUE:g}, the limit: scale it down.")
         c = torch.tensor(self.covariances, dtype=torch.float64).reshape(k, self.d, self.d)
@@ -177,7 +177,7 @@ async def mixture_body(request: Request) -> DrawsBody:
     try:
         return DrawsBody.model_validate_json(await request.body())
     except ValidationError as error:
-        raise BadCall(fault(error, "the body")) from error
+        raise BadCall(fault(error, "The body")) from error
 
 
 def query(request: Request, schema: type[T]) -> T:
@@ -185,7 +185,7 @@ def query(request: Request, schema: type[T]) -> T:
     try:
         return schema.model_validate(dict(request.query_params))
     except ValidationError as error:
-        raise BadCall(fault(error, "the query")) from error
+        raise BadCall(fault(error, "The query")) from error
 
 
 def fault(error: ValidationError, whole: str) -> str:
@@ -197,27 +197,33 @@ def fault(error: ValidationError, whole: str) -> str:
     if kind == "extra_forbidden":
         return f"There is no {name[:40]!r} here: leave it out."
     if kind == "json_invalid":
-        return f"{whole[0].upper()}{whole[1:]} is not JSON: send the numbers of a mixture."
+        return f"{whole} is not JSON: send the numbers of a mixture."
     reasons = {
-        "int_parsing": "it is a whole number",
-        "int_from_float": "it is a whole number",
-        "int_type": "it is a whole number",
-        "float_parsing": "it is a number",
-        "float_type": "it is a number",
-        "finite_number": "it is a finite number",
-        "list_type": "it is a list of numbers",
-        "literal_error": f"it is {context.get('expected')}",
-        "greater_than_equal": f"it is at least {context.get('ge')}",
-        "greater_than": f"it is above {context.get('gt')}",
-        "less_than_equal": f"it is at most {context.get('le')}",
-        "less_than": f"it is below {context.get('lt')}",
-        "string_too_long": f"it has at most {context.get('max_length')} characters",
-        "too_long": f"it has at most {context.get('max_length')} entries",
-        "too_short": f"it has at least {context.get('min_length')}",
+        "int_parsing": "it must be a whole number",
+        "int_from_float": "it must be a whole number",
+        "int_type": "it must be a whole number",
+        "float_parsing": "it must be a number",
+        "float_type": "it must be a number",
+        "finite_number": "it must be a finite number",
+        "list_type": "it must be a list of numbers",
+        "model_type": "it must be an object with the numbers of a mixture",
+        "literal_error": f"it must be {context.get('expected')}",
+        "greater_than_equal": f"it must be at least {_plain(context.get('ge'))}",
+        "greater_than": f"it must be above {_plain(context.get('gt'))}",
+        "less_than_equal": f"it must be at most {_plain(context.get('le'))}",
+        "less_than": f"it must be below {_plain(context.get('lt'))}",
+        "string_too_long": f"it must have at most {context.get('max_length')} characters",
+        "too_long": f"it must have at most {context.get('max_length')} entries",
+        "too_short": f"it must have at least {context.get('min_length')}",
     }
     given = str(first.get("input"))
     shown = given if len(given) <= 40 else f"{given[:40]}…"
     return f"{name} = {shown!r} does not fit: {reasons.get(kind) or first['msg'].lower()}."
+
+
+def _plain(limit: float | None) -> str:
+    """A limit as a person writes it: no 1.0, and thousands apart."""
+    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
 
 
 async def latents(request: Request, latent: int) -> np.ndarray:

@@ -301,13 +301,14 @@ def test_memory_does_not_grow_with_points_times_clusters() -> None:
     x = cloud(n, 2)
     for k in (10, 40):
         start = drawn(x, k)
-        tracemalloc.start()  # sees numpy's arrays, and not torch's
         with Allocations(x) as seen:
             list(kmeans.steps(x, start, max_steps=3))
+        assert 0 < seen.largest < 3 * n  # at most a copy of the points
+        tracemalloc.start()  # sees numpy's arrays, and not torch's
+        list(kmeans.steps(x, start, max_steps=3))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert 0 < seen.largest < 3 * n  # at most a copy of the points
-    assert peaks[1] - peaks[0] < 2 * 8 * n
+    assert peaks[1] - peaks[0] < 30 * 8 * n / 4  # a few chunks' distances, and not those of all points to 30 more means
     with Allocations(x) as seen:
         (x[:, None] - x[:10]).square().sum(2)
     assert seen.largest >= 10 * n  # so the recorder would have seen it
