@@ -37,6 +37,7 @@ Assignment = Literal["soft", "hard"]
 __all__ = ["COVARIANCES", "Assignment", "Collapsed", "Covariance", "Criteria", "Start", "Step"]
 __all__ += [
     "criteria",
+    "even_bound",
     "fit",
     "full_covariances",
     "information",
@@ -151,6 +152,17 @@ def log_prob(points: Any, params: Start | Step) -> Tensor:
     """log p(x) of points `(N, D)` under a mixture: float64 `(N,)`, nats."""
     parts = [joint.logsumexp(0) for joint in _joints(points, params)]
     return torch.cat(parts) if parts else params.means.new_empty(0)
+
+
+def even_bound(points: Any, params: Start | Step) -> float:
+    """F(q, θ) where every component has the same share in every point, q = 1/K: mean nats a point. What an E-step starts from
+    when nothing is known yet; its gap to the log-likelihood is what the first E-step closes.
+    """
+    total, count = 0.0, 0
+    for joint in _joints(points, params):
+        total += float(joint.mean(0).sum())
+        count += joint.shape[1]
+    return total / max(1, count) + math.log(len(params.means))
 
 
 def responsibilities(points: Any, params: Start | Step, *, assignment: Assignment = "soft") -> Tensor:

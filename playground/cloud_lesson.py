@@ -156,17 +156,33 @@ def size(data: str, n: int) -> int:
 def code(settings: CloudSettings) -> str:
     """Lines that make the page's runs with `models`. Each model's result stands in a variable of its name."""
     write = {"gaussian": _gaussian, "kmeans": _kmeans, "gmm": _gmm, "kde": _kde, "pca": _pca}
-    text = "\n\n".join(write[model](settings) for model in settings.models)
+    like = settings.view == "like"
+    text = _likelihood(settings) if like else "\n\n".join(write[model](settings) for model in settings.models)
     modules = [name for name in ("gaussian", "gmm", "kde", "kmeans", "pca", "starts") if re.search(rf"\b{name}\.", text)]
     uses = [f"from models import {', '.join(modules)}"]
-    if settings.data == OWN:
-        uses = ["import numpy as np", "import torch", "", *uses]
+    own = settings.data == OWN
+    if own:
         cloud = 'points = torch.tensor(np.loadtxt("points.csv", delimiter=",", skiprows=1, ndmin=2))  # the CSV of this page'
     else:
-        uses += ["from models.data import clouds"]
+        uses.append("from models.data import clouds")
         n = size(settings.data, settings.n)
         cloud = f'points = clouds.make("{settings.data}", {n}, noise={settings.cloud}).points  # float64 (N, D)'
-    return "\n".join([*uses, "", cloud, "", text]) + "\n"
+    libraries = (["import numpy as np"] if own else []) + (["import torch"] if own or like else [])
+    return "\n".join([*libraries, *([""] if libraries else []), *uses, "", cloud, "", text]) + "\n"
+
+
+def _likelihood(settings: CloudSettings) -> str:
+    """The view "Likelihood": the maximum in closed form, and the log-likelihood at the θ of the page."""
+    mu = "best.mean" if settings.mu is None else f"torch.tensor([{settings.mu}], dtype=torch.float64)"
+    sigma = "sigma" if settings.sigma is None else f"torch.tensor([{settings.sigma}], dtype=torch.float64)"
+    lines = [
+        f"used = points[:{settings.used}]" if settings.used else "used = points",
+        "best = gaussian.fit(used)  # the maximum, in closed form",
+        "sigma = best.covariance.sqrt()[0]",
+        f"likelihood = gaussian.likelihood_surface(used, {mu}, {sigma})",
+        "print(best.mean, sigma, likelihood)  # nats, exact",
+    ]
+    return "\n".join(lines)
 
 
 def _gaussian(settings: CloudSettings) -> str:

@@ -135,7 +135,7 @@ def _gmm(x: Tensor, asked: FitQuery) -> Answer:
         | said
         | {
             "log_likelihood": [run[0].log_likelihood, *(step.log_likelihood for step in run)],
-            "free_energy": [None, *(step.free_energy for step in run)],
+            "free_energy": [_finite(gmm.even_bound(x, begin)), *(step.free_energy for step in run)],
             "counts": [[], *(step.counts.tolist() for step in run)],
             "empty": [[], *(list(step.empty) for step in run)],
             "collapsed": [[], *(list(step.collapsed) for step in run)],
@@ -310,6 +310,10 @@ def _frames(rows: list[tuple[str, Tensor, Tensor, Tensor]]) -> dict[str, Any]:
         "means": packed([row[2] for row in rows]),
         "covariances": packed([row[3].contiguous() for row in rows]),
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _criteria(told: gmm.Criteria | None) -> dict[str, Any]:

@@ -97,10 +97,12 @@ def _text(value: Any) -> str:
         return ",".join(_text(one) for one in value) or "none"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value)
+    return str(value) or "nothing"
 
 
 def _short(text: str) -> str:
+    if text in ("", "None"):
+        return "“”"
     return f"“{text[:MAX_SHOWN]}…”" if len(text) > MAX_SHOWN else f"“{text}”"
 
 
@@ -119,5 +121,11 @@ def _reason(error: Any) -> str:
         "greater_than_equal": f"it is at least {context.get('ge')}",
         "less_than_equal": f"it is at most {context.get('le')}",
         "less_than": f"it is below {context.get('lt')}",
+        "greater_than": f"it is above {context.get('gt')}",
+        "string_pattern_mismatch": "it is not in the form that this page writes",
+        "string_too_long": f"it has at most {context.get('max_length')} characters",
+        "too_short": "nothing stands there",
+        "too_long": f"it has at most {context.get('max_length')} parts",
+        "int_parsing_size": "it is too large",
     }
     return reasons.get(error["type"]) or str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")

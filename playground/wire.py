@@ -198,6 +198,7 @@ def fault(error: ValidationError, whole: str) -> str:
         return f"There is no {name[:40]!r} here: leave it out."
     if kind == "json_invalid":
         return f"{whole} is not JSON: send the numbers of a mixture."
+    limit = next((_plain(context[key]) for key in ("ge", "gt", "le", "lt") if key in context), "")
     reasons = {
         "int_parsing": "it must be a whole number",
         "int_from_float": "it must be a whole number",
@@ -208,10 +209,10 @@ def fault(error: ValidationError, whole: str) -> str:
         "list_type": "it must be a list of numbers",
         "model_type": "it must be an object with the numbers of a mixture",
         "literal_error": f"it must be {context.get('expected')}",
-        "greater_than_equal": f"it must be at least {_plain(context.get('ge'))}",
-        "greater_than": f"it must be above {_plain(context.get('gt'))}",
-        "less_than_equal": f"it must be at most {_plain(context.get('le'))}",
-        "less_than": f"it must be below {_plain(context.get('lt'))}",
+        "greater_than_equal": f"it must be at least {limit}",
+        "greater_than": f"it must be above {limit}",
+        "less_than_equal": f"it must be at most {limit}",
+        "less_than": f"it must be below {limit}",
         "string_too_long": f"it must have at most {context.get('max_length')} characters",
         "too_long": f"it must have at most {context.get('max_length')} entries",
         "too_short": f"it must have at least {context.get('min_length')}",
@@ -221,7 +222,7 @@ def fault(error: ValidationError, whole: str) -> str:
     return f"{name} = {shown!r} does not fit: {reasons.get(kind) or first['msg'].lower()}."
 
 
-def _plain(limit: float | None) -> str:
+def _plain(limit: float) -> str:
     """A limit as a person writes it: no 1.0, and thousands apart."""
     return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
 

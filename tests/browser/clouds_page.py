@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import re
 from collections.abc import Callable
@@ -12,7 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from conftest import Watched
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
+
+expect.set_options(timeout=20_000)  # machines are noisy
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 SHOWN = "n => Number(document.querySelector('#clouds-view-fit')?.dataset.runs ?? 0) > n"
@@ -87,9 +92,19 @@ class Clouds:
         """What the panels say."""
         return self.stage.locator(".panel-numbers").all_inner_texts()
 
-    def picture(self, model: str) -> str:
-        """What is painted: for comparing."""
-        return self.panel(model).locator("canvas").evaluate("c => c.toDataURL()")
+    def picture(self, model: str) -> np.ndarray:
+        """What is painted, (height, width, 3)."""
+        url = self.panel(model).locator(".panel-plot canvas").evaluate("c => c.toDataURL()")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")).astype(int)
+
+    def shows(self, model: str, was: np.ndarray) -> None:
+        """Waits until the same is painted, but for the last bit of a rim."""
+        for _ in range(60):
+            now = self.picture(model)
+            if now.shape == was.shape and np.abs(now - was).max() <= 2:
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"{model} shows another picture.")
 
     def settings(self) -> dict[str, str]:
         """What stands in the address, once it is written there."""
@@ -127,10 +142,13 @@ class Clouds:
         self.rail(name).click()
         self.page.get_by_role("option", name=option, exact=True).click()
 
+    def more(self) -> None:
+        """Opens the rest of the rail."""
+        self.page.locator("#more button").first.click()
+        expect(self.rail("seed")).to_be_visible()
+
     def type(self, name: str, value: object) -> None:
         """Types into a number field of the rail."""
-        if not self.rail(name).is_visible():
-            self.page.locator("#more button").first.click()
         self.rail(name).fill(str(value))
         self.rail(name).press("Enter")
 
@@ -177,12 +195,23 @@ class Clouds:
         assert found
         return np.array([float(v.replace("−", "-").replace("\u202f", "")) for v in found[1].split(", ")])
 
-    def at(self, model: str, place: Any) -> tuple[float, float]:
-        """Pixels of the screen of a place in the plane, found by asking the page at two others."""
-        (u0, v0), (u1, v1) = (0.04, 0.06), (0.96, 0.94)
-        one, other = self.place(model, u0, v0), self.place(model, u1, v1)
-        share = (np.asarray(place) - one) / (other - one)
-        return self.spot(model, u0 + share[0] * (u1 - u0), v0 + share[1] * (v1 - v0))
+    def bounds(self, model: str) -> np.ndarray:
+        """The places at the lower left and the upper right corner of a plot, (2, 2), found by asking the page at two others."""
+        ends = np.array([[0.04, 0.94], [0.96, 0.06]])
+        tool = self.stage.locator("button[data-tool][aria-checked=true]").get_attribute("data-tool")
+        if tool != "look":
+            self.tool("look")
+        told = np.array([self.place(model, u, v) for u, v in ends])
+        if tool != "look":
+            self.tool(tool or "look")
+        slope = (told[1] - told[0]) / (ends[1] - ends[0])
+        return told[0] + slope * ([[0, 1], [1, 0]] - ends[0])
+
+    def at(self, model: str, place: Any, bounds: np.ndarray | None = None) -> tuple[float, float]:
+        """Pixels of the screen of a place in the plane."""
+        low, high = self.bounds(model) if bounds is None else bounds
+        u, v = (np.asarray(place) - low) / (high - low)
+        return self.spot(model, u, 1 - v)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float], *, steps: int = 6) -> None:
         self.page.mouse.move(*start)
@@ -193,8 +222,9 @@ class Clouds:
     def traces(self, where: str = ".curve-figure") -> list[dict[str, Any]]:
         """The curves of a figure: names and plain lists."""
         return self.page.evaluate(
-            """(where) => (document.querySelector(`${where} .plotly-figure`)?.data ?? []).map(({ name, x, y, type, customdata }) =>
-              ({ name, type, x: x && [...x], y: y && [...y], customdata: customdata && [...customdata] }))""",
+            """(where) => (document.querySelector(`${where} .plotly-figure`)?.data ?? [])
+              .map(({ name, x, y, type, customdata }) => ({ name, type, x: x && [...x], y: y && [...y],
+                customdata: customdata && [...customdata] }))""",
             where,
         )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from conftest import Watched
 from playwright.sync_api import expect
 
@@ -9,26 +12,51 @@ from playwright.sync_api import expect
 def test_each_page_has_a_card_with_a_live_picture_and_its_question(watched: Watched) -> None:
     page = watched.open("/")
     card = page.locator(".cards a")
-    expect(card).to_have_count(1)
-    expect(card.first).to_contain_text("Where do new pictures come from?")
-    expect(card.first.locator(".badge")).to_have_text("live")
-    first = card.first.locator("canvas").first.evaluate("c => c.toDataURL()")
-    page.wait_for_function("old => document.querySelector('.cards canvas').toDataURL() !== old", arg=first)
-    card.first.click()
+    expect(card).to_have_count(2)
+    expect(card.first).to_contain_text("which model is right?")
+    expect(card.last).to_contain_text("Where do new pictures come from?")
+    expect(card.last.locator(".badge")).to_have_text("live")
+    expect(card.first.locator(".badge")).to_have_text(re.compile("recorded|live"))
+    for index in (0, 1):  # both move
+        first = card.nth(index).locator("canvas").first.evaluate("c => c.toDataURL()")
+        page.wait_for_function(
+            "([i, old]) => document.querySelectorAll('.cards a')[i].querySelector('canvas').toDataURL() !== old",
+            arg=[index, first],
+        )
+    card.last.click()
     expect(page.locator("h1")).to_have_text("Where do new pictures come from?")
     expect(page.get_by_role("link", name="VAE", exact=True)).to_have_attribute("aria-current", "page")
+    page.goto(watched.url)
+    card.first.click()
+    expect(page.locator("h1")).to_contain_text("which model is right?")
+    expect(page.get_by_role("link", name="Clouds", exact=True)).to_have_attribute("aria-current", "page")
     watched.assert_clean()
 
 
-def test_a_first_view_is_light(watched: Watched) -> None:
+@pytest.mark.parametrize("path", ["/vae", "/clouds"])
+def test_a_first_view_is_light(watched: Watched, path: str) -> None:
+    """Plotly comes after the first picture, compressed, and counts apart."""
     client = watched.page.context.new_cdp_session(watched.page)
     client.send("Network.enable")
-    received = []
-    client.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
-    page = watched.open("/vae")
+    names: dict[str, str] = {}
+    received: dict[str, int] = {}
+    client.on("Network.requestWillBeSent", lambda event: names.update({event["requestId"]: event["request"]["url"]}))
+    client.on("Network.loadingFinished", lambda event: received.update({event["requestId"]: event["encodedDataLength"]}))
+    page = watched.open(path)
     page.locator("[data-ready=true]").wait_for()
+    if path == "/clouds":
+        page.locator(".plotly-view[data-drawn]").first.wait_for()
     page.wait_for_timeout(3000)
-    assert sum(received) <= 1_500_000
+    plotly = [size for request, size in received.items() if names[request].endswith("plotly.min.js")]
+    assert sum(received.values()) - sum(plotly) <= 1_500_000
+    assert sum(plotly) <= 1_600_000
+    assert len(plotly) == (path == "/clouds")
+    if plotly:
+        began, painted = page.evaluate(
+            "() => [performance.getEntriesByType('resource').find((one) => one.name.endsWith('plotly.min.js')).startTime, "
+            "performance.getEntriesByName('first-contentful-paint')[0].startTime]"
+        )
+        assert began > painted
     watched.assert_clean()
 
 
@@ -50,4 +78,4 @@ def test_an_unknown_address_leads_home(watched: Watched) -> None:
     page = watched.open("/nope")
     expect(page.locator("h1")).to_have_text("There is no such page here.")
     page.get_by_role("link").click()
-    expect(page.locator(".cards a")).to_have_count(1)
+    expect(page.locator(".cards a")).to_have_count(2)

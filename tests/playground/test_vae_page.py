@@ -1,40 +1,15 @@
-"""The page's own promises: its recordings are runs of now, and its code does what it says."""
+"""The page's own promises: its code does what it says."""
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
 import pytest
 import torch
 
 from models import zoo
 from models.measures.latent_map import quantile_grid
-from playground import recordings, shell, text
+from playground import text
 from playground.pages import vae
 from playground.pages.vae import VaeSettings
-
-
-@pytest.mark.parametrize("module", shell.RECORDED)
-def test_recordings_are_what_this_code_makes_now(module) -> None:
-    for name, now in module.record().items():
-        stored = recordings.load(name)
-        close(stored, json.loads(json.dumps(now)))
-
-
-def close(stored: object, now: object) -> None:
-    """Pictures to the bit; numbers to what another machine's rounding may change."""
-    if isinstance(now, dict):
-        assert isinstance(stored, dict)
-        assert stored.keys() == now.keys()
-        for key in now:
-            close(stored[key], now[key])
-    elif isinstance(now, list):
-        np.testing.assert_allclose(stored, now, rtol=1e-6)
-    elif isinstance(now, float):
-        assert stored == pytest.approx(now, rel=1e-6)
-    else:
-        assert stored == now
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ export function cloudPlot(host, { text, on = {} }) {
     turn(right, up) {
       turn = turned(turn, (right * Math.PI) / 180, (up * Math.PI) / 180);
       fresh();
-      on.rotate?.(viewOf(turn).view);
+      on.rotate?.(viewOf(turn).view, turn);
     },
     busy(flag) {
       busy = flag;
@@ -238,6 +238,12 @@ export function cloudPlot(host, { text, on = {} }) {
     samples(draws) {
       stopFlying();
       samples = draws ? [...draws] : [];
+      fresh();
+    },
+    /** In space: seen from where another plot was turned to. */
+    turn(next) {
+      if (next === turn) return;
+      turn = next;
       fresh();
     },
     choose(component) {

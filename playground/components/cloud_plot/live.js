@@ -45,7 +45,7 @@ function paintNear(c, scene, i, owned, text) {
     .slice(0, 3)
     .filter(({ share }) => share >= 0.005)
     .map(({ k, share }) =>
-      fill(text.share, { k: k + 1, percent: share > 0.995 && share < 1 ? "> 99" : Math.round(100 * share) }),
+      fill(scene.state.kind === "kmeans" ? "{k}" : text.share, { k: k + 1, percent: share > 0.995 && share < 1 ? "> 99" : Math.round(100 * share) }),
     )
     .join(" · ");
   const right = x < frame.width / 2;

@@ -26,6 +26,7 @@ export function chooseK(host, stage) {
 
   async function open() {
     box.hidden = false;
+    box.scrollIntoView({ block: "center", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
     const query = key();
     const now = JSON.stringify(query);
     if (asked === now + stage.cloud().version) return;

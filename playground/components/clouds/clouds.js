@@ -15,6 +15,7 @@ import { opened, STEPWISE } from "./runs.js";
 
 const VIEWS = ["fit", "like"];
 const DRAWN = 20_000; // points on a picture
+const TOGETHER = 800; // ms within which changes are one step of the history
 const OF_CLOUD = ["data", "n", "cloud", "points"];
 const OF_RUN = ["k", "how", "seed", "covariance", "assignment", "weights", "hold", "reg", "tol", "steps", "axes", "bandwidth", "means", "shapes", "models"];
 /** Settings with the digits that a link holds, so that what is shown is what a link shows. */
@@ -88,19 +89,21 @@ export function mount(element, { props, trigger, watch }) {
     drawn: () => drawn,
     bounds: () => bounds,
     choose,
+    tell,
     say: (words) => (summary.textContent = words),
     live(times) {
       setBadge("live");
       time.textContent = times.map(([model, ms]) => fill(text.took, { model: text.models[model], ms: number(ms, ms < 10 ? 1 : 0) })).join(" · ");
     },
     tool: () => edit.tool(),
+    remember: () => edit.remember(),
     add: (rows) => edit.add(rows),
     erase: (rows) => edit.erase(drawn.index ? rows.map((i) => drawn.index[i]) : rows),
   };
   const edit = editing(tools, {
     text, failed, fine, say: tell,
     cloud: () => cloud,
-    snapshot: () => ({ cloud, settings: Object.fromEntries([...OF_CLOUD, "view"].map((key) => [key, settings[key]])) }),
+    snapshot: () => ({ cloud, settings: Object.fromEntries([...OF_CLOUD, "k", "how", "seed", "means", "shapes"].map((key) => [key, settings[key]])) }),
     restore: (before) => {
       settings = { ...settings, ...before.settings };
       place(before.cloud);
@@ -254,23 +257,34 @@ export function mount(element, { props, trigger, watch }) {
   function refit(options = {}) {
     fit.arrange();
     if (settings.view === "like") like.update(() => true, false);
-    if (cloud.n < 1) return;
-    if (cloud.n < settings.k && settings.models.some((model) => STEPWISE.includes(model))) failed(new Error(fill(text.few, { n: cloud.n, k: settings.k })));
+    if (cloud.n < settings.k && cloud.n > 0 && settings.models.some((model) => STEPWISE.includes(model))) failed(new Error(fill(text.few, { n: cloud.n, k: settings.k })));
     fit.fit(options);
   }
 
   // --- Settings --------------------------------------------------------------------------------------------------------
   let writing = 0;
-  /** Writes the address: soon, or at once where Back shall return to the settings before. */
+  let lastStep = 0;
+  /**
+   * Writes the address: soon, and no more often than browsers allow; or at once, as a step that Back returns from, where a person has
+   * chosen something. What is chosen in quick succession (a slider on its way) is one step.
+   */
   function write({ step = false } = {}) {
-    clearTimeout(writing);
-    if (step) remember(linked(), defaults, { step });
-    else writing = setTimeout(() => remember(linked(), defaults), 200);
+    const now = performance.now();
+    if (step) {
+      clearTimeout(writing);
+      writing = 0;
+      remember(linked(), defaults, { step: now - lastStep > TOGETHER });
+      lastStep = now;
+    } else
+      writing ||= setTimeout(() => {
+        writing = 0;
+        remember(linked(), defaults);
+      }, 200);
   }
   /** Writes the address, and tells the rail what it should show. */
   function keep({ step = false } = {}) {
     write({ step });
-    linkNote.textContent = !cloud.own ? "" : settings.points ? `${fill(text.own_in_link, { n: number(cloud.n, 0) })}${cloud.file ? ` ${text.own_rounded}` : ""}` : fill(text.own_not_in_link, { n: number(cloud.n, 0) });
+    linkNote.textContent = !cloud.own || !cloud.n ? "" : settings.points ? `${fill(text.own_in_link, { n: number(cloud.n, 0) })}${cloud.file ? ` ${text.own_rounded}` : ""}` : fill(text.own_not_in_link, { n: number(cloud.n, 0) });
     tellRail();
     if (!code.hidden) fetchCode();
   }
@@ -296,7 +310,7 @@ export function mount(element, { props, trigger, watch }) {
       return;
     }
     apply(before, { play });
-    keep({ step: before.seed !== settings.seed });
+    keep({ step: JSON.stringify(before) !== JSON.stringify(settings) });
   }
 
   /** Shows what differs from `before` (null: everything). */
@@ -309,7 +323,7 @@ export function mount(element, { props, trigger, watch }) {
       hosts[view].hidden = !on;
     });
     document.body.dataset.cloudsView = settings.view;
-    tools.hidden = settings.view === "like" && cloud.d !== 1;
+    tools.hidden = time.hidden = settings.view === "like";
     try {
       if (changed(...OF_CLOUD)) {
         fine();
@@ -363,7 +377,7 @@ export function mount(element, { props, trigger, watch }) {
       const same = JSON.stringify(before) === JSON.stringify(settings);
       if (next.again) fit.again();
       else if (!same) apply(before, { play: next.rolled || before.seed !== settings.seed || before.how !== settings.how });
-      keep({ step: before.seed !== settings.seed });
+      keep({ step: !same });
     }
   });
 

@@ -21,7 +21,7 @@ export function editing(host, stage) {
   const tools = TOOLS.map((name) => h("button", { type: "button", role: "radio", "aria-checked": String(name === tool), title: text.tools_help[name], "data-tool": name, onclick: () => take(name) }, text.tools[name]));
   const group = h("div", { class: "tools-group", role: "radiogroup", "aria-label": text.tools_label }, ...tools);
   const undo = h("button", { type: "button", class: "ghost", disabled: true, onclick: back }, text.undo);
-  const clear = h("button", { type: "button", class: "ghost", onclick: () => change([]) }, text.clear);
+  const clear = h("button", { type: "button", class: "ghost", onclick: () => { change([]); take("add"); } }, text.clear);
   const file = h("input", { type: "file", class: "hidden-text", accept: ".csv,.tsv,.txt,.json,text/csv", onchange: () => file.files[0] && upload(file.files[0]) });
   const pick = h("label", { class: "file ghost" }, text.upload, file);
   const standard = h("input", { type: "checkbox", onchange: () => show() });
@@ -78,6 +78,7 @@ export function editing(host, stage) {
   async function upload(one) {
     try {
       stage.fine();
+      stage.say("");
       const body = await one.arrayBuffer();
       await load(one.name, body, "");
     } catch (error) {
@@ -128,6 +129,7 @@ export function editing(host, stage) {
   }
 
   return {
+    remember,
     columnBar,
     help,
     tool: () => tool,

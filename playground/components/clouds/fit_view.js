@@ -3,12 +3,12 @@
  * everything after that (play, scrub, step back) happens here.
  */
 import { newest } from "../lib/api.js";
-import { fill, h } from "../lib/dom.js";
+import { colour, fill, h } from "../lib/dom.js";
 import { timeline } from "../timeline/timeline.js";
 import { chooseK } from "./choose_k.js";
 import { curve, freeEnergy } from "./curve.js";
 import { panel } from "./panel.js";
-import { asked, fetchRun, mixtureAt, STEPWISE, within } from "./runs.js";
+import { asked, fetchRun, mixtureAt, saddle, STEPWISE, within } from "./runs.js";
 
 const ORDER = ["gaussian", "kmeans", "gmm", "kde", "pca"];
 const UPPER = { 1: [0], 2: [0, 1, 3], 3: [0, 1, 2, 4, 5, 8] }; // of a covariance, row by row
@@ -19,10 +19,11 @@ export function fitView(host, stage) {
   const grid = h("div", { class: "cloud-panels" });
   const feet = h("div", { class: "cloud-panels cloud-feet" });
   const addButton = h("button", { type: "button", class: "ghost", onclick: () => stage.choose({ models: [...stage.settings().models, ORDER.find((model) => !stage.settings().models.includes(model))].slice(0, 4) }) }, text.add_model);
-  const fourButton = h("button", { type: "button", class: "ghost", onclick: () => stage.choose({ models: ["gaussian", "kmeans", "gmm", "kde"] }) }, text.four);
+  const fourButton = h("button", { type: "button", class: "ghost", onclick: () => stage.choose({ models: stage.settings().models.length < 4 ? ["gaussian", "kmeans", "gmm", "kde"] : ["kmeans", "gmm"] }) }, text.four);
   const pinButton = h("button", { type: "button", class: "ghost", title: text.pin_help, "aria-pressed": "false", onclick: () => (pinned ? unpin() : pin()) }, text.pin);
   const chooseButton = h("button", { type: "button", class: "ghost", onclick: () => (choosing.shown() ? choosing.hide() : choosing.open()) }, text.choose_k);
   const restart = h("button", { type: "button", class: "ghost", onclick: () => stage.choose({ seed: Math.floor(Math.random() * 10000), ...(stage.settings().how === "own" ? { how: "random", means: [], shapes: [] } : {}) }, { play: true }) }, text.restart);
+  const experiment = h("select", { "aria-label": text.try, class: "experiments", onchange: () => tryOut(experiment.value) }, h("option", { value: "" }, text.try), ...Object.entries(text.experiments).map(([key, one]) => h("option", { value: key }, one.name)));
   const density = h("select", { "aria-label": text.density_label, onchange: () => stage.choose({ density: density.value }) }, ...Object.entries(text.densities).map(([key, name]) => h("option", { value: key }, name)));
   const bar = h("div", {});
   const status = h("p", { class: "run-status", "aria-live": "polite" });
@@ -35,7 +36,6 @@ export function fitView(host, stage) {
   let panels = [];
   let runs = {}; // by model: what is shown
   let pinned = null; // { runs, name, setting }
-  let seen = ""; // which runs the timeline was made for
   const kept = new Map(); // runs by what they depend on
   const line = timeline(bar, { text: text.timeline, change: (frame) => showFrame(frame) });
   line.keys(host);
@@ -57,7 +57,7 @@ export function fitView(host, stage) {
         stage.choose({ draws: n, draw_seed: seed }, { quiet: true });
         stage.say(fill(text.drew, { n, model: text.models[model], seed }));
       },
-      on: { add: stage.add, erase: stage.erase, mean: moveMean, shape: moveShape },
+      on: { add: stage.add, erase: stage.erase, mean: moveMean, shape: moveShape, rotate: (_, turn) => panels.forEach((one) => one.plot.turn(turn)) },
     }));
     grid.dataset.count = feet.dataset.count = String(panels.length);
     for (const one of panels) {
@@ -65,14 +65,18 @@ export function fitView(host, stage) {
       one.tool(stage.tool());
     }
     addButton.hidden = models.length >= 4;
-    fourButton.hidden = models.length >= 4;
+    fourButton.textContent = models.length < 4 ? text.four : text.two;
   }
 
   // --- Runs ------------------------------------------------------------------------------------------------------------
   const fetchAll = newest(async ({ play }) => {
     const settings = stage.settings();
     const cloud = stage.cloud();
-    if (!cloud.n) return;
+    if (!cloud.n) {
+      runs = {};
+      stage.live([]);
+      return present();
+    }
     const began = performance.now();
     const possible = (model) => (STEPWISE.includes(model) ? cloud.n >= settings.k : model !== "kde" || cloud.d < 3);
     const wanted = settings.models.filter(possible).map((model) => [model, asked(model, settings, cloud.d, stage.bounds())]);
@@ -99,15 +103,12 @@ export function fitView(host, stage) {
   function present({ play = false, frame = null } = {}) {
     const stepwise = Object.values(runs).filter((run) => run && STEPWISE.includes(run.model));
     const frames = Math.max(1, ...stepwise.map((run) => run.frames));
-    const atEnd = line.frame() === line.last();
-    const before = line.frame();
     line.pause();
     if (panels.some((one) => one.run() !== (runs[one.model] ?? null))) stage.choose({ draws: 0 }, { quiet: true }); // samples were from other runs
     bar.hidden = frames === 1; // what has no steps needs no timeline
     line.set({ frames, halves: true, label: labelOf });
-    const wanted = play ? 0 : frame ?? (atEnd || seen === "" ? -1 : before);
+    const wanted = play ? 0 : frame ?? -1; // what was set on the way is shown at its end
     const target = wanted < 0 ? frames - 1 : Math.min(wanted, frames - 1);
-    seen = "shown";
     line.go(target, { quiet: true });
     picture.draw(runs, pinned?.runs, pinned?.name);
     showFrame(target);
@@ -138,13 +139,24 @@ export function fitView(host, stage) {
     const phase = main ? main.phases[within(main, frame)] : "";
     energy.show(runs.gmm ?? null, frame, phase === "E" && stage.settings().assignment === "hard" ? "hardE" : phase);
     status.replaceChildren(...["kmeans", "gmm"].map((model) => runs[model]).filter((one) => one && frame >= one.frames - 1).map((one) => {
-      const words = fill(one.converged ? text.converged : text.limit, { n: (one.frames - 1) / 2 });
-      return h("span", { class: one.converged ? "converged" : "symbol-kl" }, `${text.models[one.model]}: ${words}`);
+      const stuck = one.model === "gmm" && saddle(one);
+      const words = fill(stuck ? text.stuck : one.converged ? text.converged : text.limit, { n: (one.frames - 1) / 2 });
+      return h("span", { class: one.converged && !stuck ? "converged" : "symbol-kl" }, `${text.models[one.model]}: ${words}`);
     }));
     const atEnd = frame === line.last();
     stage.choose({ step: atEnd ? -1 : frame }, { quiet: true });
     if (!line.playing()) stage.say(`${labelOf(frame)}. ${panels.map((one) => `${text.models[one.model]}: ${one.box.querySelector(".panel-numbers").textContent}`).join(". ")}`);
     host.dataset.frame = String(frame);
+  }
+
+  /** Everything that an experiment does not set is as the page begins. */
+  function tryOut(key) {
+    const one = text.experiments[key];
+    experiment.value = "";
+    if (!one) return;
+    const { view, pin: none, ...begin } = stage.page.defaults;
+    stage.choose({ ...stage.settings(), ...begin, pin: none, view, ...one.set, n: one.set.n ?? begin.n, points: "" }, { play: true });
+    stage.tell(one.say);
   }
 
   // --- One's own start -------------------------------------------------------------------------------------------------
@@ -169,6 +181,7 @@ export function fitView(host, stage) {
       for (const one of panels) if (STEPWISE.includes(one.model) && runs[one.model]?.k === mixture.k) one.plot.state({ kind: one.model, assignment: "soft", phase: "start", mixture: one.model === "gmm" && shapes.length ? { ...moved, covariances: expand(shapes, mixture.d, mixture.k) } : moved, colours: false, assigned: moved, axes: null, grid: null, trail: null, warn: [] });
       return;
     }
+    stage.remember();
     stage.choose({ how: "own", means, shapes, k: mixture.k }, { play: true });
   }
   function expand(shapes, d, k) {
@@ -217,7 +230,7 @@ export function fitView(host, stage) {
   }
 
   return {
-    tools: [density, addButton, fourButton, chooseButton, pinButton, restart],
+    tools: [experiment, density, addButton, fourButton, chooseButton, pinButton, restart],
     /** Other points: what was pinned was about others. */
     cloud({ first = false } = {}) {
       if (!first && pinned) unpin();
@@ -250,15 +263,30 @@ export function fitView(host, stage) {
     sample: (n, seed) => panels.forEach((one) => one.sample({ quiet: true, n, seed })),
     refreshK: () => choosing.refresh(),
     results: () => ({ frame: line.frame(), runs: Object.fromEntries(panels.map((one) => [one.model, one.run()]).filter(([, run]) => run)) }),
+    /** The panels side by side as on the page, each under its name and above its numbers. */
     async png() {
       const pictures = await Promise.all(panels.map(async (one) => createImageBitmap(await one.plot.png())));
-      const width = pictures.reduce((sum, one) => sum + one.width + 16, -16);
-      const sheet = new OffscreenCanvas(width, Math.max(...pictures.map((one) => one.height)));
-      let x = 0;
-      for (const one of pictures) {
-        sheet.getContext("2d").drawImage(one, x, 0);
-        x += one.width + 16;
-      }
+      const gap = 24;
+      const unit = Math.min(2, Math.max(1, devicePixelRatio || 1));
+      const [head, foot] = [34 * unit, 56 * unit];
+      const width = pictures.reduce((sum, one) => sum + one.width + gap, gap);
+      const sheet = new OffscreenCanvas(width, Math.max(...pictures.map((one) => one.height)) + head + foot);
+      const c = sheet.getContext("2d");
+      c.fillStyle = colour(host, "card");
+      c.fillRect(0, 0, sheet.width, sheet.height);
+      let x = gap;
+      pictures.forEach((one, i) => {
+        const { model, box } = panels[i];
+        c.fillStyle = colour(host, "ink");
+        c.font = `600 ${17 * unit}px system-ui, sans-serif`;
+        c.fillText(text.models[model], x, head - 11 * unit);
+        c.drawImage(one, x, head);
+        c.font = `${14 * unit}px system-ui, sans-serif`;
+        c.fillText(box.querySelector(".panel-numbers").innerText.replaceAll("\n", " · "), x, head + one.height + 22 * unit, one.width);
+        c.fillStyle = colour(host, "soft");
+        c.fillText(STEPWISE.includes(model) ? labelOf(line.frame()) : text.frame_one, x, head + one.height + 44 * unit, one.width);
+        x += one.width + gap;
+      });
       return sheet.convertToBlob({ type: "image/png" });
     },
   };

@@ -24,11 +24,12 @@ export function panel(host, feet, model, index, stage) {
   const surfaceBox = h("div", { class: "panel-surface", hidden: true });
   const numbers = h("p", { class: "panel-numbers" });
   const warning = h("p", { class: "panel-warning", role: "status" });
-  const asking = h("p", { class: "panel-ask soft" });
+  const note = h("p", { class: "panel-note", role: "status" });
+  const asking = h("p", { class: "panel-ask" });
   const formula = h("div", { class: "formula", tabindex: 0, role: "group", "aria-label": text.models[model] });
   const box = h("section", { class: "cloud-panel", "aria-label": text.models[model], "data-model": model },
-    h("div", { class: "panel-head" }, choice, h("span", { class: "space" }), sampleButton, close), picture, surfaceBox, numbers, warning);
-  const foot = h("div", { class: "panel-foot", "data-model": model }, formula, asking);
+    h("div", { class: "panel-head" }, choice, h("span", { class: "space" }), sampleButton, close), h("div", { class: "panel-picture" }, picture, surfaceBox, asking), numbers, warning, note);
+  const foot = h("div", { class: "panel-foot", "data-model": model }, formula);
   host.append(box);
   feet.append(foot);
 
@@ -74,7 +75,7 @@ export function panel(host, feet, model, index, stage) {
     if (!run) {
       plot.state(null);
       plot.ghost(null);
-      for (const one of [numbers, warning, asking, formula]) one.replaceChildren();
+      for (const one of [numbers, warning, note, asking, formula]) one.replaceChildren();
       if (model === "kde" && stage.cloud().d > 2) warning.textContent = text.warn.flat_only;
       return;
     }
@@ -83,6 +84,7 @@ export function panel(host, feet, model, index, stage) {
     plot.ghost(ghost ? stateAt(ghost, frame, stage.settings()) : null);
     numbers.replaceChildren(...said());
     warning.textContent = warnings().join(" ");
+    note.textContent = notes().join(" ");
     formula.replaceChildren(...[equation(hand ?? state.mixture)].flat());
     drawSurface(hand ?? state.mixture);
     box.dataset.frame = String(within(run, frame));
@@ -94,7 +96,8 @@ export function panel(host, feet, model, index, stage) {
   function said() {
     const words = text.numbers;
     const at = within(run, frame);
-    if (model === "kmeans") return [term(number(run.inertia[at], 1), `${words.inertia}: ${words.no_density}`, words.exact)];
+    const shadow = (values, digits) => (ghost ? [term(number(values[within(ghost, frame)], digits), text.pinned_value)] : []);
+    if (model === "kmeans") return [term(number(run.inertia[at], 1), `${words.inertia}: ${words.no_density}`, words.exact), ...shadow(ghost?.inertia, 1)];
     if (hand) {
       const back = h("button", { type: "button", class: "ghost", onclick: () => { hand = null; show(run, frame); } }, text.to_maximum);
       return [h("span", {}, fill(text.hand, { hand: number(meanLogProb(hand), 4), best: number(run.log_likelihood[0], 4) })), back];
@@ -107,6 +110,7 @@ export function panel(host, feet, model, index, stage) {
       return out;
     }
     if (value !== null) out.push(term(fill(words.mean, { value: number(value, 4) }), words.log_likelihood, words.exact));
+    out.push(...shadow(ghost?.log_likelihood, 4));
     if (run.criteria && at === run.frames - 1) out.push(term(fill(words.bic, { value: number(run.criteria.bic, 1) }), fill(words.parameters, { n: run.criteria.parameters })));
     if (run.axes) run.axes.explained.forEach((share, i) => out.push(term("", fill(words.explained, { i: i + 1, share: number(100 * share, 1) }))));
     return out;
@@ -123,11 +127,23 @@ export function panel(host, feet, model, index, stage) {
     if (empty.length) out.push(fill(words.empty, { k: named(empty) }));
     if (run.at_edge) out.push(words.at_edge);
     if (model === "gmm") {
-      const { assignment, weights, covariance, hold } = stage.settings();
-      if (assignment === "hard" && weights === "equal" && (covariance === "tied_spherical" || hold)) out.push(text.kmeans_is);
-      else if (assignment === "hard") out.push(words.hard);
+      if (stage.settings().assignment === "hard" && !isKmeans()) out.push(words.hard);
       if (saddle(run)) out.push(words.saddle);
     }
+    if (stage.settings().density === "surface" && run.d !== 2 && DENSITIES.includes(model)) out.push(words.no_surface);
+    return out;
+  }
+
+  /** Three switches make a mixture K-means. */
+  function isKmeans() {
+    const { assignment, weights, covariance, hold } = stage.settings();
+    return assignment === "hard" && weights === "equal" && (covariance === "tied_spherical" || hold > 0);
+  }
+
+  /** What is worth knowing, and nothing amiss. */
+  function notes() {
+    const out = [];
+    if (model === "gmm" && isKmeans()) out.push(text.kmeans_is);
     if (model === "pca" && run.axes && run.axes.directions.length === run.d - 1 && run.d > 1) out.push(text.numbers.same_gaussian);
     return out;
   }
@@ -149,7 +165,12 @@ export function panel(host, feet, model, index, stage) {
     }
     if (model === "kde") return m("math", [...of, m("mfrac", [m("mn", 1), m("mi", "n")]), m("munder", [m("mo", "∑"), m("mi", "i")]), ...normal(sub("x", "i"), m("msup", [m("mn", Number(run.bandwidth.toPrecision(3))), m("mn", 2)]))]);
     if (model === "gmm") {
-      const terms = Array.from(mixture.weights, (w, k) => m("math", [m("mo", k ? "+" : "="), component(k, m("mrow", [m("mn", number(w, 2)), m("mspace"), m("msub", [m("mi", "N"), m("mn", k + 1)])]))]));
+      const infix = (sign) => {
+        const one = m("mo", sign);
+        one.setAttribute("form", "infix");
+        return one;
+      };
+      const terms = Array.from(mixture.weights, (w, k) => m("math", [infix(k ? "+" : "="), component(k, m("mrow", [m("mn", number(w, 2)), m("mspace"), m("msub", [m("mi", "N"), m("mn", k + 1)])]))]));
       const general = m("math", [...of, m("munder", [m("mo", "∑"), m("mi", "z", "symbol-z")]), m("mi", "p", "symbol-p"), m("mo", "("), m("mi", "z", "symbol-z"), m("mo", ")"), m("mspace"), m("mi", "p", "symbol-p"), m("mo", "("), m("mi", "x", "symbol-x"), m("mo", "|"), m("mi", "z", "symbol-z"), m("mo", ")")]);
       return [general, ...terms]; // a sum that may break between its terms
     }
@@ -166,6 +187,7 @@ export function panel(host, feet, model, index, stage) {
   /** The density over the plane as a hill to turn. */
   function drawSurface(mixture) {
     const wanted = stage.settings().density === "surface" && run.d === 2 && DENSITIES.includes(model);
+    if (picture.offsetHeight) picture.dataset.height = picture.offsetHeight;
     surfaceBox.hidden = !wanted;
     picture.hidden = wanted;
     if (!wanted) return;
@@ -181,7 +203,7 @@ export function panel(host, feet, model, index, stage) {
     const z = Array.from(ys, (_, r) => Array.from(values.subarray(r * xs.length, (r + 1) * xs.length)));
     const names = stage.cloud().names;
     surface.draw([{ type: "surface", x: Array.from(xs), y: Array.from(ys), z, showscale: false, colorscale: [[0, "token:line"], [0.15, "token:p"], [1, "token:z"]], contours: { z: { show: false } } }],
-      { height: 420, margin: { l: 0, r: 0, t: 0, b: 0 }, scene: { aspectratio: { x: 1, y: 1, z: 0.55 }, camera: { eye: { x: 1.1, y: -1.4, z: 0.9 } }, xaxis: { title: { text: names[0] } }, yaxis: { title: { text: names[1] } }, zaxis: { title: { text: text.plot.density } } } });
+      { height: picture.dataset.height ? Number(picture.dataset.height) : 340, margin: { l: 0, r: 0, t: 0, b: 0 }, scene: { aspectratio: { x: 1, y: 1, z: 0.55 }, camera: { eye: { x: 1.25, y: -1.6, z: 0.95 }, center: { x: 0, y: 0, z: -0.12 } }, xaxis: { title: { text: names[0] } }, yaxis: { title: { text: names[1] } }, zaxis: { title: { text: text.plot.density }, nticks: 4 } } });
   }
 
   /** What this model says of a place. */
@@ -254,6 +276,7 @@ export function panel(host, feet, model, index, stage) {
     ghost(other) {
       ghost = other;
       plot.ghost(ghost ? stateAt(ghost, frame, stage.settings()) : null);
+      if (run) numbers.replaceChildren(...said());
     },
     objective: () => (run && STEPWISE.includes(model) ? objective(run) : []),
     remove() {
