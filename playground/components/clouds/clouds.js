@@ -40,7 +40,7 @@ export function mount(element, { props, trigger, watch }) {
   const tabList = h("div", { class: "stage-tabs", role: "tablist", "aria-label": text.views_label }, ...tabs, h("span", { class: "space" }), badge);
   const hosts = Object.fromEntries(VIEWS.map((view) => [view, h("div", { role: "tabpanel", id: `clouds-view-${view}`, "aria-labelledby": `clouds-tab-${view}` })]));
   const tools = h("div", { class: "cloud-tools" });
-  const options = h("div", { class: "cloud-tools" });
+  const options = h("div", { class: "cloud-tools options" });
   const shownNote = h("p", { class: "soft" });
   const facts = h("span", {});
   const linkNote = h("span", {});
@@ -307,10 +307,11 @@ export function mount(element, { props, trigger, watch }) {
     settings = { ...settings, ...change };
     if (quiet) {
       if (JSON.stringify(before) !== JSON.stringify(settings)) write();
-      return;
+      return Promise.resolve();
     }
-    apply(before, { play });
+    const applied = apply(before, { play });
     keep({ step: JSON.stringify(before) !== JSON.stringify(settings) });
+    return applied;
   }
 
   /** Shows what differs from `before` (null: everything). */

@@ -47,10 +47,12 @@ export function curve(host, { text, go }) {
       if (!traces.length) return;
       const flat = (run) => Math.max(...run.log_likelihood) - Math.min(...run.log_likelihood) < 1e-9 * Math.max(1, Math.abs(run.log_likelihood[0]));
       const still = runs.gmm && flat(runs.gmm) ? { range: [runs.gmm.log_likelihood[0] - 0.5, runs.gmm.log_likelihood[0] + 0.5] } : {}; // rounding is no curve
+      const longest = Math.max(...[runs, pinned ?? {}].flatMap((set) => [set.kmeans, set.gmm]).filter(Boolean).map((run) => (run.frames - 1) / 2));
+      const step = [1, 2, 5, 10, 20, 50, 100].find((one) => longest / one <= 8) ?? 100; // whole iterations
       const side = { tickmode: "auto", showgrid: false, zeroline: false, nticks: 5 };
       view.draw(traces, {
         height: 240, margin: { l: 62, r: both ? 62 : 14, t: 30, b: 40 }, showlegend: true, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
-        xaxis: { title: { text: text.curve_x }, rangemode: "tozero", zeroline: false },
+        xaxis: { title: { text: text.curve_x }, rangemode: "tozero", zeroline: false, tick0: 0, dtick: step },
         yaxis: { title: { text: runs.gmm ? text.curve_y : text.curve_inertia }, zeroline: false, nticks: 5, ...still },
         ...(both ? { yaxis2: { ...side, title: { text: text.curve_inertia }, overlaying: "y", side: "right" } } : {}),
       });

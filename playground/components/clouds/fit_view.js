@@ -150,12 +150,12 @@ export function fitView(host, stage) {
   }
 
   /** Everything that an experiment does not set is as the page begins. */
-  function tryOut(key) {
+  async function tryOut(key) {
     const one = text.experiments[key];
     experiment.value = "";
     if (!one) return;
     const { view, pin: none, ...begin } = stage.page.defaults;
-    stage.choose({ ...stage.settings(), ...begin, pin: none, view, ...one.set, n: one.set.n ?? begin.n, points: "" }, { play: true });
+    await stage.choose({ ...stage.settings(), ...begin, pin: none, view, ...one.set, n: one.set.n ?? begin.n, points: "" }, { play: true });
     stage.tell(one.say);
   }
 
