@@ -24,7 +24,8 @@ from playground import cloud_starts, wire
 from playground.faults import BadCall
 from playground.wire import ChooseQuery, FitQuery
 
-MANY = 20_000  # points: above, choosing K and drawing densities take a fair sample
+MANY = 20_000  # points: above, kernel densities take a fair sample
+ENOUGH = 5_000  # points to choose K by: two people who ask at once still get their answer in time
 RESTARTS = 3  # of each K when it is chosen: EM finds local maxima only
 HELD_OUT = 0.2  # of the points
 FEWEST = 5  # points of which a fifth can be held out
@@ -206,9 +207,9 @@ def choose(x: Tensor, asked: ChooseQuery) -> Answer:
         noun = "point is" if len(x) == 1 else "points are"
         raise BadCall(f"{len(x)} {noun} too few to hold a fifth out: put down at least {FEWEST}.")
     cloud_starts.check_units(x)
-    drawn = len(x) > MANY
+    drawn = len(x) > ENOUGH
     order = Noise(asked.seed).permutation(len(x), stream="choose")
-    x = x[order[:MANY]] if drawn else x
+    x = x[order[:ENOUGH]] if drawn else x
     order = Noise(asked.seed).permutation(len(x), stream="hold out")
     held = max(1, round(HELD_OUT * len(x)))
     test, train = x[order[:held]], x[order[held:]]

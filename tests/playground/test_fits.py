@@ -586,7 +586,7 @@ def test_choosing_is_the_same_for_the_same_seed_only() -> None:
 
 
 def test_many_points_are_sampled_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fits, "MANY", 100)
+    monkeypatch.setattr(fits, "ENOUGH", 100)
     x = cloud(1, 500)
     told = chosen(x, largest=2, seed=6)
     assert (told["points"], told["held"], told["sampled"]) == (100, 20, True)
@@ -611,9 +611,32 @@ def test_no_number_of_a_row_is_missing_without_a_sentence() -> None:
     assert {"refused" in row for row in rows} == {True, False}
 
 
+def test_a_likelier_run_that_collapsed_is_passed_over() -> None:
+    x = cloud(2, 14)
+    reg = regularised(x, 1e-6)
+    begins = [starts.start(x, 2, how, noise=Noise(0).at(i)) for i, how in enumerate(("kmeans", "plus", "plus"))]
+    runs = [gmm.fit(x, begin, tol=1e-5, reg=reg) for begin in begins]
+    likeliest = max(runs, key=lambda run: run.log_likelihood)
+    sound = [run.log_likelihood for run in runs if not run.collapsed]
+    assert likeliest.collapsed  # or this cloud shows nothing
+    assert sound
+    row = chosen(x, largest=2, seed=0)["rows"][1]
+    assert row["log_likelihood"] == pytest.approx(max(sound), rel=1e-12)
+    assert row["bic"] is not None
+
+
+def test_where_only_the_points_left_over_collapse_the_criteria_stay_and_a_sentence_says_why_there_is_no_more() -> None:
+    row = chosen(cloud(2, 14), largest=3, seed=0)["rows"][2]
+    assert row["bic"] is not None
+    assert row["held_out"] is None
+    assert "collapsed" in row["refused"]
+
+
 @pytest.mark.parametrize("n", [1, 4])
 def test_too_few_points_to_hold_some_out_are_refused(n: int) -> None:
-    with pytest.raises(BadCall, match=f"^{n} points? (is|are) too few to hold a fifth out: put down at least 5.$"):
+    with pytest.raises(
+        BadCall, match=f"^{n} {'point is' if n == 1 else 'points are'} too few to hold a fifth out: put down at least 5.$"
+    ):
         chosen(cloud(2)[:n])
 
 

@@ -126,6 +126,7 @@ export function panel(host, feet, model, index, stage) {
     if (collapsed.length) out.push(model === "gmm" ? fill(words.collapsed, { k: named(collapsed) }) : words.flat);
     if (empty.length) out.push(fill(words.empty, { k: named(empty) }));
     if (run.at_edge) out.push(words.at_edge);
+    if (run.sampled) out.push(words.kernel_sample);
     if (model === "gmm") {
       if (stage.settings().assignment === "hard" && !isKmeans()) out.push(words.hard);
       if (saddle(run)) out.push(words.saddle);
