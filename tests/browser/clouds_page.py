@@ -20,6 +20,7 @@ from playwright.sync_api import Locator, Page, expect
 expect.set_options(timeout=20_000)  # machines are noisy
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+SCRUB = ".timeline input[type=range]"
 SHOWN = "n => Number(document.querySelector('#clouds-view-fit')?.dataset.runs ?? 0) > n"
 RUN = "/gradio_api/run/"  # where Gradio's controls, and the page as it opens, ask
 NONCE = re.compile(r'"nonce":"(\w+)"')
@@ -113,7 +114,7 @@ class Clouds:
 
     def kept(self) -> None:
         """Waits until the address stands still: it is written a moment after a change."""
-        self.page.wait_for_timeout(400)
+        self.page.wait_for_timeout(280)
 
     def rail(self, name: str) -> Locator:
         return self.page.locator(f"#{name} input").first
@@ -189,7 +190,7 @@ class Clouds:
     def place(self, model: str, u: float, v: float) -> np.ndarray:
         """What the page says is there: two digits after the point."""
         self.page.mouse.move(*self.spot(model, u, v))
-        words = self.stage.locator(f".panel-foot[data-model={model}] .panel-ask")
+        words = self.stage.locator(f".cloud-panel[data-model={model}] .panel-ask")
         expect(words).to_contain_text("at (")
         found = AT.search(words.inner_text())
         assert found

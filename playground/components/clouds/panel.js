@@ -250,14 +250,15 @@ export function panel(host, feet, model, index, stage) {
       if (quiet) return plot.samples(draws);
       plot.samples(null);
       sampleButton.textContent = text.stop;
-      await plot.fly(draws, {
+      const from = run;
+      const landed = await plot.fly(draws, {
         each: (i) => {
           const z = told.components[i];
           const words = model === "gmm" ? text.drawn : model === "kde" ? text.drawn_kernel : text.drawn_plain;
           asking.textContent = fill(words, { z: z + 1, w: number(mixture?.weights[z] ?? 0, 2), x: place(draws[i].x) });
         },
       });
-      stage.drew(n, seed);
+      if (landed && run === from) stage.drew(landed, seed); // fewer, where somebody pressed Stop
     } catch (error) {
       stage.failed(error);
     }
