@@ -50,7 +50,7 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
         "text": WORDS["stage"] | {"data": WORDS["data_choices"], "how": WORDS["how_choices"]},
         "presets": presets,
         "rail": RAIL,
-        "limits": {"k": wire.MAX_K, "points": wire.MAX_POINTS, "link": 1_500},
+        "limits": {"k": wire.MAX_K, "points": wire.MAX_POINTS, "link": 1_300},
         "recording": recordings.load("clouds"),
     }
     with gr.Row(elem_classes="gmp-body"):

@@ -355,7 +355,7 @@ def test_a_cloud_in_space_is_turned_by_dragging_and_by_keys(plot: Plot) -> None:
     plot.drag(plot.at(0, 0, 0), tuple(v + 60 for v in plot.at(0, 0, 0)))
     plot.canvas.focus()
     plot.page.keyboard.press("ArrowLeft")
-    views = np.array([view for (view,) in plot.said("rotate")]).reshape(-1, 2, 3)
+    views = np.array([view for view, _ in plot.said("rotate")]).reshape(-1, 2, 3)
     assert len(views) > 2
     np.testing.assert_allclose(views @ views.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (len(views), 2, 2)), atol=1e-12)
     assert math.dist(before, plot.at(1, 0, 0)) > 10

@@ -94,6 +94,8 @@ def test_a_click_and_a_pointer_say_which_point(watched: Watched) -> None:
     assert ["click", point] in said
     draw(page, [LINE], FIXED)  # drawn again, it still says each thing once
     page.evaluate("said.length = 0")
+    page.mouse.move(*place(page, 1, 3))
+    page.wait_for_function("said.some(([what, p]) => what === 'hover' && p?.index === 1)")  # Plotly clicks what it hovers over
     page.mouse.click(*place(page, 1, 3))
     page.wait_for_function("said.some(([what]) => what === 'click')")
     page.wait_for_timeout(200)

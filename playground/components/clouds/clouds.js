@@ -6,6 +6,7 @@
 import { ask, bytes } from "../lib/api.js";
 import { download, fill, h, number } from "../lib/dom.js";
 import { remember } from "../lib/lesson.js";
+import { messages } from "../lib/messages.js";
 import { editing } from "./editing.js";
 import { pointsCsv, resultsCsv, whole } from "./exports.js";
 import { fitView } from "./fit_view.js";
@@ -32,10 +33,8 @@ export function mount(element, { props, trigger, watch }) {
   let bounds = { low: [-5, -5], high: [5, 5] };
 
   // --- What stands where -----------------------------------------------------------------------------------------------
-  const notice = h("p", { class: "notice", role: "status", hidden: true });
+  const { notice, problem, badge, failed, fine, setBadge, showNotices } = messages(text);
   const said = h("p", { class: "notice", role: "status", hidden: true });
-  const problem = h("p", { class: "notice error", role: "alert", hidden: true });
-  const badge = h("span", { class: "badge", "data-kind": "recorded" }, text.recorded);
   const tabs = VIEWS.map((view) => h("button", { type: "button", role: "tab", id: `clouds-tab-${view}`, "aria-controls": `clouds-view-${view}`, onclick: () => choose({ view }) }, text.views[view]));
   const tabList = h("div", { class: "stage-tabs", role: "tablist", "aria-label": text.views_label }, ...tabs, h("span", { class: "space" }), badge);
   const hosts = Object.fromEntries(VIEWS.map((view) => [view, h("div", { role: "tabpanel", id: `clouds-view-${view}`, "aria-labelledby": `clouds-tab-${view}` })]));
@@ -64,20 +63,6 @@ export function mount(element, { props, trigger, watch }) {
   element.replaceChildren(box);
 
   // --- Help for the views ----------------------------------------------------------------------------------------------
-  function failed(error) {
-    if (error.name === "AbortError") return;
-    problem.hidden = false;
-    problem.textContent = error.message;
-  }
-  function fine() {
-    problem.hidden = true;
-    problem.textContent = "";
-  }
-  function setBadge(kind) {
-    badge.dataset.kind = kind;
-    badge.textContent = text[kind];
-    badge.title = text[`${kind}_means`];
-  }
   function tell(words) {
     said.hidden = !words;
     said.textContent = words;
@@ -112,7 +97,7 @@ export function mount(element, { props, trigger, watch }) {
     },
     put(next) {
       const names = next.names?.length === next.d ? next.names : NAMES[next.d];
-      if (next.file) forgetStart();
+      if (next.file && next.file !== cloud.file) forgetStart();
       place({ ...next, names });
       settings = { ...settings, data: "own", points: encode(cloud, limits.link), ...(cloud.d !== next.d ? { means: [], shapes: [] } : {}) };
       refit();
@@ -341,11 +326,6 @@ export function mount(element, { props, trigger, watch }) {
       failed(error);
     }
     like.update(changed, !before);
-  }
-
-  function showNotices(notices) {
-    notice.hidden = !notices?.length;
-    notice.textContent = (notices ?? []).join(" ");
   }
 
   async function showCode() {

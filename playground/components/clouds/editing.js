@@ -51,12 +51,12 @@ export function editing(host, stage) {
 
   /** Another set of points of the same kind: rows of numbers. */
   function change(rows, { d = stage.cloud().d, names = stage.cloud().names } = {}) {
-    const next = { d, n: rows.length, points: Float64Array.from(rows.flat()), names, own: true };
+    const next = { d, n: rows.length, points: Float64Array.from(rows.flat()), names, own: true, file: rows.length ? stage.cloud().file : null };
     const now = performance.now();
     const same = rows.length > 0 && ["spray", "erase"].includes(tool) && stroke.tool === tool && now - stroke.at < STROKE;
     if (!same) remember(); // a stroke is undone as one
     stroke = { tool, at: now };
-    next.points = snapped(next);
+    if (!next.file) next.points = snapped(next); // what came from a file keeps its digits
     stage.put(next);
   }
   function remember() {

@@ -265,7 +265,7 @@ export function fitView(host, stage) {
     results: () => ({ frame: line.frame(), runs: Object.fromEntries(panels.map((one) => [one.model, one.run()]).filter(([, run]) => run)) }),
     /** The panels side by side as on the page, each under its name and above its numbers. */
     async png() {
-      const pictures = await Promise.all(panels.map(async (one) => createImageBitmap(await one.plot.png())));
+      const pictures = await Promise.all(panels.map(async (one) => createImageBitmap(await one.png())));
       const gap = 24;
       const unit = Math.min(2, Math.max(1, devicePixelRatio || 1));
       const [head, foot] = [34 * unit, 56 * unit];

@@ -275,6 +275,7 @@ export function panel(host, feet, model, index, stage) {
     run: () => run,
     cloud: (cloud) => plot.cloud(cloud),
     tool: (name) => plot.tool(name),
+    png: () => (surfaceBox.hidden ? plot : surface).png(),
     ghost(other) {
       ghost = other;
       plot.ghost(ghost ? stateAt(ghost, frame, stage.settings()) : null);

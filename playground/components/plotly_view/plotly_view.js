@@ -135,6 +135,11 @@ export function plotlyView(host, { label, click = () => {}, hover = () => {}, te
       marked = x;
       place();
     },
+    /** As on the screen. */
+    async png() {
+      const Plotly = await load();
+      return (await fetch(await Plotly.toImage(figure, { format: "png", width: box.clientWidth, height: box.clientHeight }))).blob();
+    },
     /** Is something still to be drawn? */
     busy: () => pending !== 0 || working,
     remove() {

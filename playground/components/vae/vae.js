@@ -5,6 +5,7 @@
 import { ask, bytes, newest } from "../lib/api.js";
 import { download, fill, h, number, subscript } from "../lib/dom.js";
 import { remember } from "../lib/lesson.js";
+import { messages } from "../lib/messages.js";
 import { paint } from "../lib/pixels.js";
 import { classColour, latentPad } from "../latent_pad/latent_pad.js";
 import { sliders } from "../sliders/sliders.js";
@@ -23,9 +24,7 @@ export function mount(element, { props, watch }) {
   const model = () => page.models[`${settings.data}-${settings.latent}`];
 
   // --- What stands where -----------------------------------------------------------------------------------------------
-  const notice = h("p", { class: "notice", role: "status", hidden: true });
-  const problem = h("p", { class: "notice error", role: "alert", hidden: true });
-  const badge = h("span", { class: "badge", "data-kind": "recorded" }, text.recorded);
+  const { notice, problem, badge, failed, fine, setBadge: paintBadge, showNotices } = messages(text);
   const tabs = VIEWS.map((view) =>
     h("button", { type: "button", role: "tab", id: `vae-tab-${view}`, "aria-controls": `vae-view-${view}`, onclick: () => choose({ view }) }, text.views[view]),
   );
@@ -72,19 +71,8 @@ export function mount(element, { props, watch }) {
     code, summary));
 
   // --- Help for the views ----------------------------------------------------------------------------------------------
-  function failed(error) {
-    if (error.name === "AbortError") return;
-    problem.hidden = false;
-    problem.textContent = error.message;
-  }
-  function fine() {
-    problem.hidden = true;
-    problem.textContent = "";
-  }
   function setBadge(kind) {
-    badge.dataset.kind = kind;
-    badge.textContent = text[kind];
-    badge.title = text[`${kind}_means`];
+    paintBadge(kind);
     if (kind === "recorded") time.textContent = "";
   }
   const plane2 = (latent) => [latent[settings.across] ?? 0, latent[settings.down] ?? 0];
@@ -266,11 +254,6 @@ export function mount(element, { props, watch }) {
   function exportJson() {
     const whole = { settings, model: model().name, z, ...views[settings.view].json() };
     download(`${model().name}-${settings.view}.json`, new Blob([JSON.stringify(whole, null, 2)], { type: "application/json" }));
-  }
-
-  function showNotices(notices) {
-    notice.hidden = !notices?.length;
-    notice.textContent = (notices ?? []).join(" ");
   }
 
   // What the rail's controls, a link or Reset say.
