@@ -138,6 +138,7 @@ def test_a_finger_adds_points_on_a_phone(clouds: Clouds) -> None:
     clouds.press("Undo")
     expect(clouds.facts).to_contain_text("n = 20, 1-D")
     clouds.fitted(lambda: clouds.choose("data", WORDS["data_choices"]["three"]))
+    expect(clouds.facts).to_contain_text("n = 20, 2-D")
     page.touchscreen.tap(*clouds.spot("gmm", 0.25, 0.4))
     expect(clouds.facts).to_contain_text("n = 21, 2-D")
     assert clouds.watched.overflow() <= 0

@@ -90,12 +90,14 @@ export function mount(element, { props, trigger, watch }) {
     cloud: () => cloud,
     snapshot: () => ({ cloud, settings: Object.fromEntries([...OF_CLOUD, "k", "how", "seed", "means", "shapes"].map((key) => [key, settings[key]])) }),
     restore: (before) => {
+      wantedCloud++;
       settings = { ...settings, ...before.settings };
       place(before.cloud);
       refit();
       keep();
     },
     put(next) {
+      wantedCloud++; // a preset that is still on its way comes too late
       const names = next.names?.length === next.d ? next.names : NAMES[next.d];
       if (next.file && next.file !== cloud.file) forgetStart();
       place({ ...next, names });
