@@ -101,7 +101,7 @@ export function mount(element, { props, trigger, watch }) {
       const names = next.names?.length === next.d ? next.names : NAMES[next.d];
       if (next.file && next.file !== cloud.file) forgetStart();
       place({ ...next, names });
-      settings = { ...settings, data: "own", points: encode(cloud, limits.link), ...(cloud.d !== next.d ? { means: [], shapes: [] } : {}) };
+      settings = { ...settings, data: "own", points: encode(cloud, limits.link) };
       refit();
       keep();
     },

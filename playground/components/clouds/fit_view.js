@@ -8,10 +8,9 @@ import { timeline } from "../timeline/timeline.js";
 import { chooseK } from "./choose_k.js";
 import { curve, freeEnergy } from "./curve.js";
 import { panel } from "./panel.js";
-import { asked, fetchRun, mixtureAt, saddle, STEPWISE, within } from "./runs.js";
+import { asked, fetchRun, mixtureAt, saddle, STEPWISE, upper, whole, within } from "./runs.js";
 
 const ORDER = ["gaussian", "kmeans", "gmm", "kde", "pca"];
-const UPPER = { 1: [0], 2: [0, 1, 3], 3: [0, 1, 2, 4, 5, 8] }; // of a covariance, row by row
 const short = (v) => Number(v.toPrecision(6));
 
 export function fitView(host, stage) {
@@ -35,7 +34,7 @@ export function fitView(host, stage) {
 
   let panels = [];
   let runs = {}; // by model: what is shown
-  let pinned = null; // { runs, name, setting }
+  let pinned = null; // { runs, name }
   const kept = new Map(); // runs by what they depend on
   const line = timeline(bar, { text: text.timeline, change: (frame) => showFrame(frame) });
   line.keys(host);
@@ -64,6 +63,7 @@ export function fitView(host, stage) {
       one.cloud(stage.drawn());
       one.tool(stage.tool());
     }
+    ghosts(); // a pinned run is kept for panels that come later, too
     addButton.hidden = models.length >= 4;
     fourButton.textContent = models.length < 4 ? text.four : text.two;
   }
@@ -77,7 +77,6 @@ export function fitView(host, stage) {
       stage.live([]);
       return present();
     }
-    const began = performance.now();
     const possible = (model) => (STEPWISE.includes(model) ? cloud.n >= settings.k : model !== "kde" || cloud.d < 3);
     const wanted = settings.models.filter(possible).map((model) => [model, asked(model, settings, cloud.d, stage.bounds())]);
     const found = await Promise.all(wanted.map(async ([model, query]) => {
@@ -95,7 +94,7 @@ export function fitView(host, stage) {
     if (cloud.version !== stage.cloud().version) return;
     runs = Object.fromEntries(found);
     if (found.every(([, run]) => run) && settings.models.every(possible)) stage.fine();
-    stage.live(found.filter(([, run]) => run).map(([model, run]) => [model, run.ms]), performance.now() - began);
+    stage.live(found.filter(([, run]) => run).map(([model, run]) => [model, run.ms]));
     present({ play });
   }, stage.failed);
 
@@ -166,34 +165,24 @@ export function fitView(host, stage) {
     at.slice(0, mixture.d).forEach((v, j) => (means[k * mixture.d + j] = short(v)));
     own(mixture, { means, shapes: runs.gmm ? shapesOf(mixtureAt(runs.gmm, within(runs.gmm, line.frame()))) : [] }, done);
   }
-  function moveShape(mixture, k, upper, done) {
+  function moveShape(mixture, k, triangle, done) {
     const shapes = shapesOf(mixture);
-    shapes.splice(k * UPPER[mixture.d].length, UPPER[mixture.d].length, ...upper.map(short));
+    shapes.splice(k * triangle.length, triangle.length, ...triangle.map(short));
     own(mixture, { means: Array.from(mixture.means, short), shapes }, done);
   }
-  const shapesOf = (mixture) => Array.from({ length: mixture.k }, (_, k) => UPPER[mixture.d].map((i) => short(mixture.covariances[k * mixture.d ** 2 + i]))).flat();
+  const shapesOf = (mixture) => Array.from({ length: mixture.k }, (_, k) => upper(mixture.d).map((i) => short(mixture.covariances[k * mixture.d ** 2 + i]))).flat();
 
   /** While it is dragged, the run follows; when it is let go, it plays from there. */
   function own(mixture, { means, shapes }, done) {
     line.pause();
     if (!done) {
       const moved = { ...mixture, means: Float64Array.from(means), covariances: mixture.covariances };
-      for (const one of panels) if (STEPWISE.includes(one.model) && runs[one.model]?.k === mixture.k) one.plot.state({ kind: one.model, assignment: "soft", phase: "start", mixture: one.model === "gmm" && shapes.length ? { ...moved, covariances: expand(shapes, mixture.d, mixture.k) } : moved, colours: false, assigned: moved, axes: null, grid: null, trail: null, warn: [] });
+      for (const one of panels) if (STEPWISE.includes(one.model) && runs[one.model]?.k === mixture.k) one.plot.state({ kind: one.model, assignment: "soft", phase: "start", mixture: one.model === "gmm" && shapes.length ? { ...moved, covariances: whole(shapes, mixture.d) } : moved, colours: false, assigned: moved, axes: null, grid: null, trail: null, warn: [] });
       return;
     }
     stage.remember();
     stage.choose({ how: "own", means, shapes, k: mixture.k }, { play: true });
   }
-  function expand(shapes, d, k) {
-    const full = new Float64Array(k * d * d);
-    const size = UPPER[d].length;
-    for (let c = 0; c < k; c++) {
-      let at = c * size;
-      for (let i = 0; i < d; i++) for (let j = i; j < d; j++) full[c * d * d + i * d + j] = full[c * d * d + j * d + i] = shapes[at++];
-    }
-    return full;
-  }
-
   // --- A pinned run ----------------------------------------------------------------------------------------------------
   function setting() {
     const { k, covariance, assignment, weights, how, seed, hold } = stage.settings();
@@ -210,10 +199,13 @@ export function fitView(host, stage) {
     stage.choose({ pin: "" }, { quiet: true });
     showPin();
   }
+  function ghosts() {
+    for (const one of panels) one.ghost(pinned?.runs[one.model] ?? null);
+  }
   function showPin() {
     pinButton.setAttribute("aria-pressed", String(Boolean(pinned)));
     pinButton.textContent = pinned ? text.unpin : text.pin;
-    for (const one of panels) one.ghost(STEPWISE.includes(one.model) ? pinned?.runs[one.model] ?? null : null);
+    ghosts();
     picture.draw(runs, pinned?.runs, pinned?.name);
     picture.mark(line.frame());
   }

@@ -7,7 +7,7 @@ import { fill, h, m, number } from "../lib/dom.js";
 import { densityGrid, logProb, nearest, responsibilities } from "../lib/gaussians.js";
 import { cloudPlot } from "../cloud_plot/cloud_plot.js";
 import { plotlyView } from "../plotly_view/plotly_view.js";
-import { DENSITIES, mixtureAt, objective, saddle, stateAt, STEPWISE, within } from "./runs.js";
+import { DENSITIES, mixtureAt, saddle, stateAt, STEPWISE, whole, within } from "./runs.js";
 
 const SURFACE = 90; // cells a side
 const DRAWN = 24; // samples at a press
@@ -281,7 +281,6 @@ export function panel(host, feet, model, index, stage) {
       plot.ghost(ghost ? stateAt(ghost, frame, stage.settings()) : null);
       if (run) numbers.replaceChildren(...said());
     },
-    objective: () => (run && STEPWISE.includes(model) ? objective(run) : []),
     remove() {
       plot.remove();
       surface?.remove();
@@ -289,14 +288,6 @@ export function panel(host, feet, model, index, stage) {
       foot.remove();
     },
   };
-}
-
-/** An upper triangle, row by row, as a whole matrix. */
-export function whole(upper, d) {
-  const full = new Float64Array(d * d);
-  let at = 0;
-  for (let i = 0; i < d; i++) for (let j = i; j < d; j++) full[i * d + j] = full[j * d + i] = upper[at++];
-  return full;
 }
 
 /** The value of a grid in the cell of a place; 0 outside. */

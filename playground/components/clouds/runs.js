@@ -89,3 +89,18 @@ export function saddle(run) {
   for (let i = d; i < k * d; i++) if (Math.abs(run.means[i] - run.means[i % d]) > 1e-9 * scale) return false;
   return true;
 }
+
+/** Covariances put by hand travel as upper triangles, row by row: where those numbers stand in a matrix of d rows. */
+export const upper = (d) => Array.from({ length: d * d }, (_, i) => i).filter((i) => i % d >= Math.floor(i / d));
+
+/** Upper triangles of one or more matrices of d rows as whole matrices. */
+export function whole(triangles, d) {
+  const places = upper(d);
+  const full = new Float64Array((triangles.length / places.length) * d * d);
+  triangles.forEach((value, n) => {
+    const start = Math.floor(n / places.length) * d * d;
+    const at = places[n % places.length];
+    full[start + at] = full[start + (at % d) * d + Math.floor(at / d)] = value;
+  });
+  return full;
+}

@@ -6,7 +6,7 @@
  * Playing counts time, not ticks: a slow drawing skips frames and keeps the speed. A tab that was hidden, or a page that was stuck,
  * goes on where it stood (no tick counts for more than LONGEST).
  *
- * `host` becomes the bar itself. On a narrow screen it sticks to the bottom for as long as its parent is on the screen: let it be a
+ * `host` becomes the bar itself. It sticks to the bottom of the screen for as long as its parent is on the screen: let it be a
  * direct child of the stage.
  */
 import { fill, h } from "../lib/dom.js";
