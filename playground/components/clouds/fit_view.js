@@ -136,7 +136,8 @@ export function fitView(host, stage) {
     picture.mark(frame);
     const main = runs.gmm ?? runs.kmeans ?? null;
     const phase = main ? main.phases[within(main, frame)] : "";
-    energy.show(runs.gmm ?? null, frame, phase === "E" && stage.settings().assignment === "hard" ? "hardE" : phase);
+    const stays = phase === "M" && runs.gmm && saddle(runs.gmm);
+    energy.show(runs.gmm ?? null, frame, stays ? "saddle" : phase === "E" && stage.settings().assignment === "hard" ? "hardE" : phase);
     status.replaceChildren(...["kmeans", "gmm"].map((model) => runs[model]).filter((one) => one && frame >= one.frames - 1).map((one) => {
       const stuck = one.model === "gmm" && saddle(one);
       const words = fill(stuck ? text.stuck : one.converged ? text.converged : text.limit, { n: (one.frames - 1) / 2 });
