@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models.contract import Batch, Loss, Noise
+from models.pixelcnn import PixelCNN
 from models.vae import VAE, kl_to_prior
 
 Objective = Callable[[Any, Batch, Noise], Loss]  # of a model that offers what the objective asks for
@@ -29,4 +30,10 @@ def negative_elbo(model: VAE, batch: Batch, noise: Noise) -> Loss:
     return Loss((reconstruction + kl).mean(), {"reconstruction": reconstruction, "kl": kl})
 
 
-OBJECTIVES: dict[str, Objective] = {"elbo": negative_elbo}
+def negative_log_likelihood(model: PixelCNN, batch: Batch, noise: Noise) -> Loss:
+    """−log p(x|y) in nats, or −log p(x) of a model without classes. Exact: `noise` has no part in it."""
+    nats = model.loss(batch.x, batch.labels)
+    return Loss(nats.mean(), {"likelihood": nats})
+
+
+OBJECTIVES: dict[str, Objective] = {"elbo": negative_elbo, "likelihood": negative_log_likelihood}

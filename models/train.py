@@ -11,6 +11,7 @@ bit, where an uninterrupted one does. Device and precision go through Hugging Fa
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import time
@@ -60,6 +61,7 @@ class Run:
         optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
         self.model: GenerativeModel
         self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
+        self.averaged = {name: tensor.clone() for name, tensor in self._weights().items()} if recipe.average else {}
         self.done, self.seconds = 0, 0.0
         device_ = self.accelerator.device
         self._pixels, self._labels = data.pixels.to(device_), data.labels.to(device_)
@@ -80,13 +82,16 @@ class Run:
                 group["lr"] = learning_rate(self.recipe, self.done)
             self.optimiser.zero_grad()
             with self.accelerator.autocast():
-                loss = objective(self.model, Batch(self._pixels[index], self._labels[index], index), noise.at(self.done))
+                x = self.data.used(self._pixels[index], index, noise.at(self.done))
+                torch.manual_seed(_step_seed(self.recipe.seed, self.done))  # dropout's, and nothing else's
+                loss = objective(self.model, Batch(x, self._labels[index], index), noise.at(self.done))
             extra = kl_weight(self.recipe, self.done) - 1
             self.accelerator.backward(loss.total + extra * loss.parts["kl"].mean() if extra else loss.total)
             if self.recipe.clip is not None:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
             self.optimiser.step()
             self.done += 1
+            self._average()
             total = float(loss.total.detach())
             if not math.isfinite(total):
                 remedy = "a lower learning rate or a clipped gradient would help"
@@ -96,11 +101,27 @@ class Run:
             self.seconds += time.perf_counter() - began
             yield Step(self.done, total, parts, bits, self.seconds)
 
+    def finished(self) -> GenerativeModel:
+        """A copy of the model as it is to be kept: with the running average of its weights, where the recipe asks for one."""
+        model = copy.deepcopy(self.accelerator.unwrap_model(self.model))
+        model.load_state_dict(self.averaged, strict=False)
+        return model
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+
+    def _average(self) -> None:
+        """An exponential average of the weights (Polyak and Juditsky 1992), young at first so that the start is forgotten."""
+        if self.averaged:
+            keep = min(self.recipe.average, self.done / (self.done + 9))
+            torch._foreach_lerp_(list(self.averaged.values()), list(self._weights().values()), 1 - keep)
+
     def save(self, file: Path) -> None:
         """The whole state as one safetensors file, put in place in one move."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for number, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in slots.items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.averaged.items()}
         about = {"recipe": json.dumps(_identity(self.recipe)), "done": str(self.done), "seconds": str(self.seconds)}
         partial = file.with_suffix(".partial")
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, metadata=about)
@@ -123,6 +144,8 @@ class Run:
             if name.startswith("optimiser."):
                 _, number, slot = name.split(".")
                 state.setdefault(int(number), {})[slot] = tensor
+        for name, tensor in self.averaged.items():
+            tensor.copy_(tensors[f"average.{name}"])
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
         self.done, self.seconds = int(about["done"]), float(about["seconds"])
@@ -136,6 +159,11 @@ def learning_rate(recipe: Recipe, step: int) -> float:
         * 0.5
         * (1 + math.cos(math.pi * step / recipe.steps))
     )
+
+
+def _step_seed(seed: int, step: int) -> int:
+    """A seed of torch's own generator for each step: what an interrupted run draws does not depend on the interruption."""
+    return int(Noise(seed, step).uniform(1, stream="dropout")[0] * 2**53)
 
 
 def kl_weight(recipe: Recipe, step: int) -> float:

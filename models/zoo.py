@@ -24,9 +24,10 @@ from torch import Tensor
 
 from models.contract import GenerativeModel, Posterior, Spec
 from models.measures.constant import ConstantPicture
+from models.pixelcnn import PixelCNN
 from models.vae import VAE
 
-KINDS: dict[str, type[GenerativeModel]] = {"vae": VAE}  # spec.kind to class: never an import path from a file
+KINDS: dict[str, type[GenerativeModel]] = {"vae": VAE, "pixelcnn": PixelCNN}  # spec.kind to class: never an import path from a file
 
 
 class UnknownCheckpoint(KeyError):

@@ -2,7 +2,11 @@
 
 A data set is two tensors: pixels uint8 `(N, 1, 28, 28)` and labels int64 `(N,)`. Nothing is scaled or cropped on the way:
 the models give mass to exactly these integers. Validation is the last 5,000 of the training images; the test images are
-touched by final scores alone. scikit-learn's `digits` needs no file and is always there.
+touched by final scores alone. scikit-learn's `digits` and our own `sprites` need no file and are always there.
+
+`mnist-binary` is MNIST with two levels, binarised dynamically: a pixel is 1 with the probability of its grey value, drawn anew
+each time that a training image is used, once and for all for the others (Salakhutdinov and Murray 2008). Numbers on it are not
+comparable with those on 256 levels, nor with those on the fixed ("static") binarisation of Larochelle and Murray (2011).
 
     python -m models.data.images mnist fashion        # fetch them into PLAYGROUND_DATA (default: data/)
 """
@@ -11,20 +15,30 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from models.data import sprites
 from models.data.prepare import BOX, bounding_box, centre_by_mass, scale_longer_side, to_bytes
+from models.noise import Noise
 
 VALIDATION = 5_000  # the last of the training images
 SPLITS = ("train", "validation", "test")
 _TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST"}
-NAMES = (*_TORCHVISION, "digits")
-TITLES = {"mnist": "MNIST", "fashion": "Fashion-MNIST", "digits": "digits (scikit-learn)"}
+NAMES = (*_TORCHVISION, "mnist-binary", "digits", "sprites")
+TITLES = {
+    "mnist": "MNIST",
+    "fashion": "Fashion-MNIST",
+    "mnist-binary": "binarised MNIST",
+    "digits": "digits (scikit-learn)",
+    "sprites": "sprites",
+}
+SPRITES = {"train": 60_000, "validation": 5_000, "test": 10_000}
+SPRITE_LEVELS = 16
 _DIGITS = tuple("0123456789")
 CLASSES = {
     "mnist": _DIGITS,
@@ -40,7 +54,9 @@ CLASSES = {
         "bag",
         "ankle boot",
     ),
+    "mnist-binary": _DIGITS,
     "digits": _DIGITS,
+    "sprites": sprites.SHAPES,
 }
 
 
@@ -54,12 +70,17 @@ class Images:
 
     name: str
     split: str
-    pixels: Tensor  # uint8 (N, 1, 28, 28)
+    pixels: Tensor  # uint8 (N, C, H, W)
     labels: Tensor  # int64 (N,)
     classes: tuple[str, ...]
+    dynamic: bool = False  # pixels are grey values, and 0s and 1s are to be drawn from them at each use
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def used(self, pixels: Tensor, index: Tensor, noise: Noise) -> Tensor:
+        """What a step of training sees of these `pixels`, which are those of the images number `index`."""
+        return binarise(pixels, index, noise) if self.dynamic else pixels
 
 
 def folder(root: str | Path | None = None) -> Path:
@@ -75,12 +96,36 @@ def load(name: str, split: str, root: str | Path | None = None, *, download: boo
         raise ValueError(f"Split {split!r} is not one of {', '.join(SPLITS)}.")
     if name == "digits":
         return _digits(split)
+    if name == "sprites":
+        return _sprites(split)
+    if name == "mnist-binary":
+        grey = load("mnist", split, root, download=download)
+        if split == "train":
+            return replace(grey, name=name, dynamic=True)
+        return replace(grey, name=name, pixels=binarise(grey.pixels, torch.arange(len(grey)), Noise(SPLITS.index(split))))
     pixels, labels = _read(name, split != "test", folder(root), download)
     if split == "train":
         pixels, labels = pixels[:-VALIDATION], labels[:-VALIDATION]
     elif split == "validation":
         pixels, labels = pixels[-VALIDATION:], labels[-VALIDATION:]
     return Images(name, split, pixels.clone(), labels.clone(), CLASSES[name])
+
+
+def binarise(grey: Tensor, index: Tensor, noise: Noise | int) -> Tensor:
+    """uint8 0 and 1: each pixel of `grey` uint8 `(N, C, H, W)` is 1 with probability grey/255, by the noise of its example."""
+    u = Noise.of(noise).uniform(index, grey.shape[1:], stream="binarise", device=grey.device)
+    return (u < grey.double() / 255).to(torch.uint8)
+
+
+def to_levels(pixels: Tensor, levels: int) -> Tensor:
+    """256 grey values to `levels` of equal width: uint8 0 to levels − 1."""
+    return (pixels.to(torch.int64) * levels // 256).to(torch.uint8)
+
+
+def _sprites(split: str) -> Images:
+    """Coloured sprites in 16 levels, by their own seeds; the class is the shape."""
+    factors = sprites.draw(SPRITES[split], noise=SPLITS.index(split))
+    return Images("sprites", split, to_levels(sprites.render(factors), SPRITE_LEVELS), factors.shape, CLASSES["sprites"])
 
 
 def _read(name: str, train: bool, root: Path, download: bool) -> tuple[Tensor, Tensor]:

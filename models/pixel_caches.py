@@ -1,0 +1,184 @@
+"""What a PixelCNN need not compute again while it writes.
+
+A pixel's features depend on the pixels before it through every layer; almost all of that was computed for earlier pixels. So
+each layer keeps what later places will ask of it:
+
+- gated: the vertical stack goes one row at a time, with all pixels of the row at once, and keeps as many rows as its dilation
+  reaches up; the horizontal stack goes one pixel at a time, as products of small matrices, and keeps its row.
+- plain: what comes from the rows above is computed for a whole row at once, the rest one pixel at a time.
+
+Rows are kept relative to the one in hand, so images at different rows can share a batch: one that has just come in has zeros
+above it, which is its padding. The products with what lies to the left are those of all layers at once, since they are known
+before the pixel's turn. tanh(a) σ(b) is computed as ½ (t + t·tanh(b/2)) with t = tanh(a), the halves put into the weights.
+
+The idea of the two speeds: Ramachandran et al. (2017), "Fast generation for convolutional autoregressive models", section 2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.pixelcnn import REACH, GatedStacks, PlainStack, gate
+
+
+def matrix(convolution: nn.Conv2d) -> Tensor:
+    """A convolution's weights as `(taps · inputs, outputs)`: taps row by row, then its channels."""
+    return convolution.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
+
+
+def row_taps(rows: Tensor, width: int, columns: int, dilation: int = 1) -> Tensor:
+    """Side by side, what a convolution sees of `rows` `(B, R, W + padding, C)` at each place: `(B, W, R · columns · C)`."""
+    seen = [rows[:, :, j * dilation : j * dilation + width] for j in range(columns)]  # (B, R, W, C) each
+    return torch.stack(seen, dim=2).permute(0, 3, 1, 2, 4).flatten(2)
+
+
+def push(kept: Tensor, row: Tensor, side: int) -> None:
+    """The rows `(B, R, W + 2·side, C)` move up by one, in place; `row` `(B, W, C)` becomes the last."""
+    kept[:, :-1] = kept[:, 1:].clone()
+    kept[:, -1, side : side + row.shape[1]] = row
+
+
+class GatedCache:
+    """Of a network with gated stacks. `start_row` once a row, then `pixel` from left to right."""
+
+    def __init__(self, stacks: GatedStacks, size: tuple[int, int]) -> None:
+        self.width = size[1]
+        self.layers = list(stacks.layers)
+        self.channels = stacks.link.in_channels
+        self.dilations = [layer.left.dilation[1] for layer in self.layers]
+        self.place = stacks.place().permute(1, 2, 0)  # (H, W, C)
+        self.above = matrix(stacks.above), stacks.above.bias
+        self.link = matrix(stacks.link), stacks.link.bias + stacks.left.bias
+        self.left = matrix(stacks.left)
+        # The gates' half of the horizontal stack is halved: see the top of this file.
+        like = stacks.link.weight
+        halved = torch.ones(2 * self.channels, dtype=like.dtype, device=like.device)
+        halved[self.channels :] = 0.5
+        self.layer_above = [(matrix(layer.above), layer.above.bias) for layer in self.layers]
+        self.layer_link = [
+            (matrix(layer.link) * halved, (layer.link.bias + layer.left.bias) * halved) for layer in self.layers
+        ]
+        far, near = zip(*((matrix(layer.left) * halved).chunk(2) for layer in self.layers), strict=True)
+        self.far, self.near = torch.stack(far), [one.contiguous() for one in near]  # (L, C, 2C)
+        self.label = [layer.label.weight * halved if layer.label is not None else None for layer in self.layers]
+        self.out = [matrix(layer.out) * 0.5 for layer in self.layers]
+        self.kept = self._empty(0)
+
+    def admit(self, n: int) -> None:
+        """`n` more images, at their first rows."""
+        self.kept = [torch.cat([old, new]) for old, new in zip(self.kept, self._empty(n), strict=True)]
+
+    def keep(self, which: Tensor) -> None:
+        """Only these images go on: bool `(B,)`."""
+        self.kept = [rows[which] for rows in self.kept]
+
+    def _empty(self, n: int) -> list[Tensor]:
+        """For each layer the rows r − d to r of its input, with padding to the sides."""
+        return [self.place.new_zeros(n, d + 1, self.width + 2 * d, self.channels) for d in self.dilations]
+
+    def preload(self, stacks: GatedStacks, embedded: Tensor, first: int) -> None:
+        """Whole known rows `(B, inputs, R, W)` of the images from number `first` on, in one parallel pass."""
+        rows = embedded.shape[2]
+        v = stacks.above(embedded) + stacks.place()[:, :rows]
+        for layer, d, kept in zip(self.layers, self.dilations, self.kept, strict=True):
+            last = v[:, :, max(0, rows - d - 1) :].permute(0, 2, 3, 1)  # (B, up to d + 1, W, C)
+            kept[first:, d + 1 - last.shape[1] :, d : d + self.width] = last
+            v = v + gate(layer.above(v))
+
+    def start_row(self, above: Tensor, place: Tensor, labels: Tensor | None) -> None:
+        """What the rows above say to row `place` `(B,)`, from the last embedded rows `above` `(B, REACH, W + 2·REACH, E)`."""
+        weights, bias = self.above
+        v = row_taps(above, self.width, 2 * REACH + 1) @ weights + bias + self.place[place]  # (B, W, C)
+        self.first = (v @ self.link[0] + self.link[1]).transpose(0, 1).contiguous()  # (W, B, C)
+        links = []
+        for i, d in enumerate(self.dilations):
+            push(self.kept[i], v, d)
+            weights, bias = self.layer_above[i]
+            z = row_taps(self.kept[i][:, [0, d]], self.width, 3, d) @ weights + bias  # (B, W, 2C)
+            link = z @ self.layer_link[i][0] + self.layer_link[i][1]
+            if labels is not None:
+                link = link + self.label[i][labels][:, None]
+            links.append(link)
+            v = v + gate(z.movedim(2, 1)).movedim(1, 2)
+        self.links = torch.stack(links).permute(2, 0, 1, 3).contiguous()  # (W, L, B, 2C)
+        # What a pixel leaves for the one d places to the right lies where that one will look: at its own column.
+        self.features = v.new_zeros(self.width + max(self.dilations), len(links), len(v), self.channels)
+
+    def pixel(self, column: int, left: Tensor) -> Tensor:
+        """Features `(B, C)` of the pixel in hand, from the embedded pixels to its left, `(B, REACH · E)`."""
+        z = torch.baddbmm(self.links[column], self.features[column], self.far)  # (L, B, 2C)
+        h = torch.addmm(self.first[column], left, self.left)  # (B, C)
+        c = self.channels
+        for i, d in enumerate(self.dilations):
+            self.features[column + d, i] = h
+            t = torch.addmm(z[i], h, self.near[i]).tanh_()
+            content = t[:, :c]
+            h = torch.addmm(h, torch.addcmul(content, content, t[:, c:]), self.out[i])
+        return h
+
+    def end_row(self) -> None:
+        """The row is written: nothing of the horizontal stack is needed again."""
+
+
+class PlainCache:
+    """Of a network with the plain masked stack: the same calls."""
+
+    def __init__(self, stacks: PlainStack, size: tuple[int, int]) -> None:
+        self.width = size[1]
+        self.layers = list(stacks.layers)
+        self.narrow = self.layers[0].down.out_channels if self.layers else 0
+        self.place = stacks.place().permute(1, 2, 0)  # (H, W, C)
+        self.above = matrix(stacks.above), stacks.above.bias + stacks.left.bias
+        self.left = matrix(stacks.left)
+        self.label = stacks.label.weight if stacks.label is not None else None
+        self.down = [(matrix(layer.down), layer.down.bias) for layer in self.layers]
+        self.layer_above = [(matrix(layer.above), layer.above.bias + layer.left.bias) for layer in self.layers]
+        far, near = zip(*(matrix(layer.left).chunk(2) for layer in self.layers), strict=True)
+        self.far, self.near = torch.stack(far), [one.contiguous() for one in near]
+        self.up = [matrix(layer.up) for layer in self.layers]
+        self.kept = self._empty(0)
+
+    def admit(self, n: int) -> None:
+        self.kept = torch.cat([self.kept, self._empty(n)])
+
+    def keep(self, which: Tensor) -> None:
+        self.kept = self.kept[which]
+
+    def _empty(self, n: int) -> Tensor:
+        """The row above, of each block's narrow features, with padding to the sides."""
+        return self.place.new_zeros(n, len(self.layers), self.width + 2, self.narrow)
+
+    def preload(self, stacks: PlainStack, embedded: Tensor, labels: Tensor | None, first: int) -> None:
+        h = stacks.above(embedded) + stacks.left(embedded) + stacks.place()[:, : embedded.shape[2]]
+        if labels is not None and stacks.label is not None:
+            h = h + stacks.label(labels)[:, :, None, None]
+        for i, layer in enumerate(self.layers):
+            narrow = layer.down(h.relu()).relu()
+            self.kept[first:, i, 1:-1] = narrow[:, :, -1].transpose(1, 2)
+            h = h + layer.up((layer.above(narrow) + layer.left(narrow)).relu())
+
+    def start_row(self, above: Tensor, place: Tensor, labels: Tensor | None) -> None:
+        first = row_taps(above, self.width, 2 * REACH + 1) @ self.above[0] + self.above[1] + self.place[place]
+        if labels is not None and self.label is not None:
+            first = first + self.label[labels][:, None]
+        self.first = first.transpose(0, 1).contiguous()  # (W, B, C)
+        links = [
+            row_taps(self.kept[:, i : i + 1], self.width, 3) @ weights + bias
+            for i, (weights, bias) in enumerate(self.layer_above)
+        ]
+        self.links = torch.stack(links).permute(2, 0, 1, 3).contiguous()  # (W, L, B, narrow)
+        self.features = first.new_zeros(self.width + 1, len(links), len(first), self.narrow)
+
+    def pixel(self, column: int, left: Tensor) -> Tensor:
+        z = torch.baddbmm(self.links[column], self.features[column], self.far)  # (L, B, narrow)
+        h = torch.addmm(self.first[column], left, self.left)  # (B, C)
+        for i in range(len(self.layers)):
+            narrow = torch.addmm(self.down[i][1], h.relu(), self.down[i][0]).relu_()
+            self.features[column + 1, i] = narrow
+            h = torch.addmm(h, torch.addmm(z[i], narrow, self.near[i]).relu_(), self.up[i])
+        return h
+
+    def end_row(self) -> None:
+        """What was written becomes the row above."""
+        self.kept[:, :, 1:-1] = self.features[1:].permute(2, 1, 0, 3)
