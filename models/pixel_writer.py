@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from torch.nn.functional import log_softmax, silu
 
 from models.contract import Noise, Spec
 from models.pixel_caches import GatedCache, PlainCache, push
-from models.pixelcnn import REACH, GatedStacks, PixelCNN, checked_labels
+from models.pixelcnn import REACH, GatedStacks, PixelCNN, checked_labels, from_scan_order
 
 COLDEST = 1e-6  # the temperature that stands for 0: the likeliest value of each place
 AT_ONCE = 64  # images written together, at most: this bounds memory
@@ -287,19 +288,27 @@ def steps(
                 yield Written(colour, int(row.row[0]), column, value, row.logits[:, :, colour, column], chosen)
 
 
-@torch.inference_mode()
+def naive_steps(model: PixelCNN, wanted: Orders) -> Iterator[tuple[Tensor, Tensor]]:
+    """The obvious way: for each sub-pixel a pass over the whole image. Yields its values uint8 `(n,)` and logits `(n, levels)`."""
+    images = torch.where(wanted.known, wanted.given, 0).to(torch.uint8)
+    c, h, w = model.spec.shape
+    for k, i, j in ((colour, row, column) for row in range(h) for column in range(w) for colour in range(c)):
+        with torch.inference_mode():
+            logits = model.conditional_logits(images, wanted.labels)[:, :, k, i, j]
+            drawn = draw(logits, wanted.uniform[:, k, i, j], wanted.temperature).to(torch.uint8)
+            value = torch.where(wanted.known[:, k, i, j], wanted.given[:, k, i, j], drawn)
+            images[:, k, i, j] = value
+        yield value, logits
+
+
 def naive(model: PixelCNN, wanted: Orders, *, limit: int | None = None, seen: Callable[[Tensor], None] | None = None) -> Tensor:
-    """The same images the obvious way: for each sub-pixel a pass over the whole image. uint8 `(n, C, H, W)`.
+    """The slow twin of the `Writer`: uint8 `(n, C, H, W)`.
 
     `limit` stops after so many sub-pixels; `seen` is told the logits `(n, levels)` of each.
     """
-    images = torch.where(wanted.known, wanted.given, 0).to(torch.uint8)
-    c, h, w = model.spec.shape
-    places = [(colour, row, column) for row in range(h) for column in range(w) for colour in range(c)]
-    for k, i, j in places[:limit]:
-        logits = model._logits(model.embed(images), wanted.labels)[:, :, k, i, j]
+    images = torch.where(wanted.known, wanted.given, 0).to(torch.uint8).permute(0, 2, 3, 1).flatten(1)  # (n, T)
+    for t, (value, logits) in enumerate(islice(naive_steps(model, wanted), limit)):
+        images[:, t] = value
         if seen is not None:
             seen(logits)
-        drawn = draw(logits, wanted.uniform[:, k, i, j], wanted.temperature).to(torch.uint8)
-        images[:, k, i, j] = torch.where(wanted.known[:, k, i, j], wanted.given[:, k, i, j], drawn)
-    return images
+    return from_scan_order(images, model.spec.shape)

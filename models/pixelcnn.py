@@ -82,7 +82,7 @@ class PixelCNN(GenerativeModel):
         """
         self.check(x)
         if labels is not None or not self.spec.classes:
-            return self._logits(self.embed(x), checked_labels(labels, len(x), self.spec))
+            return self.conditional_logits(x, checked_labels(labels, len(x), self.spec))
         # log p(v|x_<t) = logsumexp_y [log p(y|x_<t) + log p(v|x_<t, y)]
         per_class, before = [], []
         for logits in self._by_class(x):
@@ -95,7 +95,7 @@ class PixelCNN(GenerativeModel):
 
     def loss(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """−log p(x|y) in nats, `(B,)`: for training, where the whole batch passes at once."""
-        logits = self._logits(self.embed(x), labels if self.spec.classes else None)
+        logits = self.conditional_logits(x, labels if self.spec.classes else None)
         return cross_entropy(logits.float(), x.long(), reduction="none").flatten(1).sum(1)
 
     def log_probs(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -112,8 +112,7 @@ class PixelCNN(GenerativeModel):
         parts = [x.new_zeros(x.shape, dtype=torch.float64)[:0]]
         for first in range(0, len(x), CHUNK):
             some, few = x[first : first + CHUNK], None if labels is None else labels[first : first + CHUNK]
-            logits = self._logits(self.embed(some), few)
-            parts.append(chosen(log_softmax(logits.double(), dim=1), some))
+            parts.append(log_prob_of(self.conditional_logits(some, few), some))
         return torch.cat(parts)
 
     def log_probs_by_class(self, x: Tensor) -> Tensor:
@@ -124,8 +123,7 @@ class PixelCNN(GenerativeModel):
         parts = [x.new_zeros((self.spec.classes, *x.shape), dtype=torch.float64)[:, :0]]
         for first in range(0, len(x), CHUNK):
             some = x[first : first + CHUNK]
-            each = [chosen(log_softmax(logits.double(), dim=1), some) for logits in self._by_class(some)]
-            parts.append(torch.stack(each))
+            parts.append(torch.stack([log_prob_of(logits, some) for logits in self._by_class(some)]))
         return torch.cat(parts, dim=1)
 
     def log_prob(
@@ -175,7 +173,9 @@ class PixelCNN(GenerativeModel):
 
         return steps(self, n, noise=noise, labels=labels, temperature=temperature, given=given, mask=mask)
 
-    def _logits(self, embedded: Tensor, labels: Tensor | None) -> Tensor:
+    def conditional_logits(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """One pass, `(B, levels, C, H, W)`, unchecked: given the labels, which a model without classes does not have."""
+        embedded = self.embed(x)
         return self.head(self.stacks(embedded, self.stacks.shared(embedded), labels), embedded)
 
     def _by_class(self, x: Tensor) -> Iterator[Tensor]:
@@ -198,6 +198,11 @@ def checked_labels(labels: Tensor | None, n: int, spec: Spec) -> Tensor | None:
     if n and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
         raise ValueError(f"Labels {int(labels.min())} to {int(labels.max())} are not within 0 and {spec.classes - 1}.")
     return labels
+
+
+def log_prob_of(logits: Tensor, x: Tensor) -> Tensor:
+    """Of `(B, levels, C, H, W)`, log p of the levels of `x` in nats: float64 `(B, C, H, W)`."""
+    return chosen(logits, x).double() - torch.logsumexp(logits, dim=1).double()
 
 
 def chosen(log_p: Tensor, x: Tensor) -> Tensor:
@@ -236,9 +241,7 @@ class Above(nn.Conv2d):
     `strict` leaves the row in hand out: the taps end one above it. Outside the image there are zeros.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, rows: int, columns: int, *, dilation: int = 1, strict: bool = False
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, rows: int, columns: int, *, dilation: int = 1, strict: bool = False) -> None:
         padding = ((rows - 1) * dilation + strict, columns // 2 * dilation)
         super().__init__(inputs, outputs, (rows, columns), padding=padding, dilation=dilation)
 
@@ -290,9 +293,7 @@ class GatedLayer(nn.Module):
 class GatedStacks(nn.Module):
     """Van den Oord et al. (2016b), figure 2."""
 
-    def __init__(
-        self, inputs: int, size: tuple[int, int], channels: int, layers: int, classes: int, dropout: float
-    ) -> None:
+    def __init__(self, inputs: int, size: tuple[int, int], channels: int, layers: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.above = Above(inputs, channels, REACH, 2 * REACH + 1, strict=True)
         self.left = Left(inputs, channels, REACH, strict=True)
@@ -345,9 +346,7 @@ class PlainBlock(nn.Module):
 class PlainStack(nn.Module):
     """Van den Oord et al. (2016a), table 1: a masked 7×7 convolution ("mask A"), then residual blocks."""
 
-    def __init__(
-        self, inputs: int, size: tuple[int, int], channels: int, layers: int, classes: int, dropout: float
-    ) -> None:
+    def __init__(self, inputs: int, size: tuple[int, int], channels: int, layers: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.above = Above(inputs, channels, REACH, 2 * REACH + 1, strict=True)
         self.left = Left(inputs, channels, REACH, strict=True)

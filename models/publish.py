@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,46 +18,33 @@ from torch import Tensor
 from models.contract import HasLatents, Spec
 from models.data import images
 from models.measures import constant
-from models.measures.likelihood import bits_per_dim, chunks, score
+from models.measures.likelihood import chunks
 from models.recipes import Recipe
-from models.vae import VAE
+from models.scoring import SCORES
 from models.zoo import digest
 
 if TYPE_CHECKING:
     from models.train import Run
 
 VERSION = 1  # of scores.json
-QUANTILES = 101  # of the held-out scores, image by image: 0 %, 1 %, ..., 100 %
 
 
 def publish(run: Run, out: Path, *, data_folder: Path | None) -> None:
     """Writes model.safetensors, config.json, scores.json, README.md and the companions of a latent-variable model."""
     recipe, device = run.recipe, run.accelerator.device
     storage = getattr(torch, recipe.storage)
-    run.accelerator.unwrap_model(run.model).save_pretrained(out, storage=storage)
-    model = type(run.accelerator.unwrap_model(run.model)).from_pretrained(out).to(device).eval()
+    finished = run.finished()
+    finished.save_pretrained(out, storage=storage)
+    model = type(finished).from_pretrained(out).to(device).eval()
     test = images.load(recipe.data, "test", data_folder)
-    elbo, nats = score(model, test.pixels, method="elbo", samples=recipe.elbo_samples, noise=recipe.seed)
-    few = test.pixels[: recipe.importance_images]
-    importance, _ = score(model, few, method="importance", samples=recipe.importance_samples, noise=recipe.seed)
-    elbo_of_few, _ = score(model, few, method="elbo", samples=recipe.elbo_samples, noise=recipe.seed)
-    parameters = sum(p.numel() for p in model.parameters())
-    surprise = bits_per_dim(nats, model.spec.dims)
     scores: dict[str, Any] = {
         "version": VERSION,
         "weights_sha256": digest(out / "model.safetensors"),
         "data": recipe.data,
+        "recipe": recipe.name,
         "split": "test",
-        "scores": {
-            "elbo": asdict(elbo),
-            "elbo_of_the_same_images": asdict(elbo_of_few),
-            "importance": asdict(importance),
-        },
-        "elbo_bits_per_dim_quantiles": [
-            round(float(q), 5) for q in torch.quantile(surprise, torch.linspace(0, 1, QUANTILES, dtype=torch.float64))
-        ],
-        "parameters": parameters,
-        "scale": float(model.scale.detach()) if isinstance(model, VAE) else None,  # of a pixel given z, in grey levels
+        **SCORES[model.spec.kind](model, test, recipe),
+        "parameters": sum(p.numel() for p in model.parameters()),
         "training": {
             "steps": run.done,
             "of": recipe.steps,
@@ -100,37 +86,69 @@ def card(recipe: Recipe, spec: Spec, scores: dict[str, Any]) -> str:
     measured, training = scores["scores"], scores["training"]
     title = images.TITLES[recipe.data]
     unfinished = "" if training["steps"] == training["of"] else f" of the recipe's {training['of']:,}: an unfinished run"
+    about = {
+        "vae": f"A VAE with {spec.latent} latent dimensions",
+        "pixelcnn": f"A {'gated' if recipe.settings.get('gated', True) else 'plain'} PixelCNN"
+        + (f", conditional on {spec.classes} classes," if spec.classes else ""),
+    }[spec.kind]
+    name = recipe.name.removesuffix("-cpu")
+    averaged = f", running average of the weights {recipe.average}" if recipe.average else ""
+    rows = "\n".join(_row(one, MEANINGS[key]) for key, one in measured.items())
     return f"""---
 license: mit
 library_name: pytorch
 tags: [{spec.kind}, generative-model, likelihood]
 ---
 
-# {recipe.name}
+# {name}
 
-A {spec.kind.upper()} with {spec.latent} latent dimensions and {scores["parameters"]:,} parameters, trained on {title}.
+{about} and {scores["parameters"]:,} parameters, trained on {title}.
 
 | | |
 | --- | --- |
 | recipe | `python -m models.train {recipe.name}` (`models/recipes.py`) |
-| settings | `{json.dumps(dict(recipe.settings))}`, objective `{recipe.objective}`, seed {recipe.seed} |
-| training data | {title}, training images but the last {images.VALIDATION:,} (the whole training split for `digits`) |
+| settings | `{json.dumps(dict(recipe.settings))}`, objective `{recipe.objective}`, seed {recipe.seed}{averaged} |
+| training data | {TRAINED_ON.get(recipe.data, f"{title}, training images but the last {images.VALIDATION:,}")} |
 | trained | {training["steps"]:,} steps of {recipe.batch_size}{unfinished}, {training["seconds"]:.0f} s |
 | hardware | {training["hardware"]}, torch {training["torch"]}, {recipe.precision} arithmetic |
 | weights | stored in {recipe.storage}; all scores are those of the stored weights |
 
 ## Held-out scores ({title}, {scores["split"]} images)
 
-log p(x) of 8-bit images (256 levels, {spec.dims} pixels, a discretised likelihood: probability mass), in nats an image.
+log p(x) of images of {spec.levels} levels ({spec.dims} numbers each; probability mass), in nats an image.
 
 | method | what it is | images | samples | nats | ± over images | ± of the method | bits/dim |
 | --- | --- | --- | --- | --- | --- | --- | --- |
-{_row(measured["elbo"], "a lower bound")}
-{_row(measured["elbo_of_the_same_images"], "a lower bound, on the first of the test images")}
-{_row(measured["importance"], "an estimate, from below, on the same first images")}
+{rows}
 
 "± over images" is the standard error of the mean over the test images; "± of the method" that of its random draws alone.
-"""
+{_remarks(scores)}"""
+
+
+MEANINGS = {
+    "elbo": "a lower bound",
+    "elbo_of_the_same_images": "a lower bound, on the first of the test images",
+    "importance": "an estimate, from below, on the same first images",
+    "exact": "exact; of a conditional model, the marginal over its classes",
+    "given_label": "exact, p(x given y) with the true label: not comparable with p(x)",
+}
+TRAINED_ON = {
+    "digits": "the whole training split",
+    "sprites": f"{images.SPRITES['train']:,} sprites of {images.SPRITE_LEVELS} levels, drawn from random factors",
+    "mnist-binary": f"MNIST, training images but the last {images.VALIDATION:,}, binarised anew at each use",
+}
+
+
+def _remarks(scores: dict[str, Any]) -> str:
+    """What else was measured, in sentences."""
+    said = ""
+    if "label_by_bayes" in scores:
+        said += (
+            f"\nBy Bayes' rule, the likeliest label is the true one for {100 * scores['label_by_bayes']:.2f} % of the images.\n"
+        )
+    if "png_bits_per_dim" in scores:
+        said += f"\nFor comparison: the same images, below each other in one optimised PNG, take {scores['png_bits_per_dim']:.3f} bits/dim.\n"
+    return said
 
 
 def _row(one: dict[str, Any], meaning: str) -> str:

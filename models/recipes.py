@@ -90,6 +90,5 @@ _PIXELCNN = [
 ]
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (_vae("mnist", 2), _vae("mnist", 16), _FASHION_MAP, _vae("fashion", 16), *_PIXELCNN)
+    recipe.name: recipe for recipe in (_vae("mnist", 2), _vae("mnist", 16), _FASHION_MAP, _vae("fashion", 16), *_PIXELCNN)
 }

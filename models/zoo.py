@@ -27,7 +27,10 @@ from models.measures.constant import ConstantPicture
 from models.pixelcnn import PixelCNN
 from models.vae import VAE
 
-KINDS: dict[str, type[GenerativeModel]] = {"vae": VAE, "pixelcnn": PixelCNN}  # spec.kind to class: never an import path from a file
+KINDS: dict[str, type[GenerativeModel]] = {
+    "vae": VAE,
+    "pixelcnn": PixelCNN,
+}  # spec.kind to class: never an import path from a file
 
 
 class UnknownCheckpoint(KeyError):

@@ -32,6 +32,8 @@ STATIC = "/play/static/"
 LIMITS: Mapping[str, int] = {
     "/": 1_000_000,
     "/play/prepare": MAX_BYTES,
+    "/play/pixels": 100_000,
+    "/play/pixels/prepare": MAX_BYTES,
     "/play/cloud": 5_000_000,
     "/play/cloud/table": MAX_BYTES,
     "/gradio_api/upload": MAX_BYTES,

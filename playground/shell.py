@@ -11,14 +11,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 import gradio as gr
 from starlette.middleware import Middleware
 
-from playground import cloud_play, play, text
+from playground import cloud_play, pixel_play, play, text
 from playground.components import component, head, mount_modules
 from playground.guard import Guard
 from playground.inference import Inference, warm_up
-from playground.pages import Page, clouds, home, vae
+from playground.pages import Page, clouds, home, pixels, vae
 
-PAGES: list[Page] = [clouds.PAGE, vae.PAGE]  # one line a page, in the order of the navigation
-RECORDED = [clouds, vae]  # modules whose record() makes the runs that pages open on
+PAGES: list[Page] = [clouds.PAGE, vae.PAGE, pixels.PAGE]  # one line a page, in the order of the navigation
+RECORDED = [clouds, vae, pixels]  # modules whose record() makes the runs that pages open on
 SYSTEM_FONTS = ["system-ui", "sans-serif"]
 MONOSPACE = ["ui-monospace", "monospace"]
 
@@ -70,7 +70,7 @@ def launch(**overrides: Any) -> tuple[Any, str, str]:
         "max_file_size": "20mb",
         "quiet": True,
         "app_kwargs": {
-            "routes": [*play.routes(inference), *cloud_play.routes(inference), mount_modules()],
+            "routes": [*play.routes(inference), *cloud_play.routes(inference), *pixel_play.routes(inference), mount_modules()],
             "middleware": [Middleware(Guard)],
         },
     }

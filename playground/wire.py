@@ -72,6 +72,31 @@ class DataQuery(Query):
     data: Literal["mnist", "fashion"] = "mnist"
 
 
+MAX_WRITTEN = 16  # images of a PixelCNN in one request
+MAX_CHANGES = 8  # sub-pixels changed by hand
+MAX_TEMPERATURE = 3.0
+
+
+class WriteQuery(ModelQuery):
+    """`changes`: sub-pixels put by hand, "place:value" with commas, places in the order of writing."""
+
+    n: int = Field(default=4, ge=1, le=MAX_WRITTEN)
+    first: int = Field(default=0, ge=0, le=10_000)  # the number of the first image: its noise is its own
+    seed: int = Seed
+    label: int = Field(default=-1, ge=-1, le=255)  # −1: any
+    temperature: float = Field(default=1.0, ge=0, le=MAX_TEMPERATURE)
+    changes: str = Field(default="", pattern=rf"^(\d{{1,6}}:\d{{1,3}}(,\d{{1,6}}:\d{{1,3}}){{0,{MAX_CHANGES - 1}}})?$")
+    logits: bool = True
+
+
+class ReadQuery(ModelQuery):
+    label: int = Field(default=-1, ge=-1, le=255)
+
+
+class PixelPrepareQuery(ModelQuery):
+    drawn: bool = False
+
+
 MAX_POINTS = 200_000  # of a cloud
 MAX_VALUE = 1e100  # of a coordinate: its square still is a number
 MAX_K = 10  # components: as many as there are colours to tell apart
@@ -256,6 +281,16 @@ def octets(data: bytes | np.ndarray) -> Response:
     """Raw bytes as an answer."""
     content = data if isinstance(data, bytes) else data.tobytes()
     return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
+
+
+def grouped(n: int) -> str:
+    """A whole number as people read it: thousands apart."""
+    return f"{n:,}".replace(",", "\u202f")
+
+
+def bytes_of(text: str) -> bytes:
+    """The bytes of base64 that is our own."""
+    return base64.b64decode(text)
 
 
 def text_of(array: np.ndarray) -> str:

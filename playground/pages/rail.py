@@ -51,8 +51,11 @@ def wire(
     name: str,
     more: Callable[[Any], dict[str, Any]] = lambda _: {},
     both_ways: bool = False,
+    form: Callable[[Any], dict[str, dict[str, Any]]] = lambda _: {},
 ) -> None:
     """Binds the controls, by the name of their setting (one of them is `seed`). `more` adds to what the stage is told.
+
+    `form` says, by the name of their setting, how controls look with these settings: other choices, hidden or not.
 
     `both_ways`: the stage triggers `input` with the rail's settings where something on it (a dragged mean, say) changes them.
     """
@@ -64,7 +67,8 @@ def wire(
         return told(settings, keys, **options) | more(settings)
 
     def rail(settings: Settings) -> list[Any]:
-        return [getattr(settings, key) for key in keys]
+        looks = form(settings)
+        return [gr.update(value=getattr(settings, key), **looks[key]) if key in looks else getattr(settings, key) for key in keys]
 
     def nearest(values: tuple[Any, ...]) -> tuple[Any, list[str]]:
         return schema.nearest(dict(zip(keys, values, strict=True)))

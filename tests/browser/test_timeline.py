@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ TEXT = {
     "scrub": "Step",
     "speed": "Speed",
     "rate": "{n} steps/s",
+    "at_once": "at once",
 }
+ROWS = {"by": 28, "back": "One row back", "on": "One row on", "sign": "row"}
 MOUNT = """async ([base, text, set]) => {
   const { timeline } = await import(`${base}/timeline/timeline.js`);
   document.querySelector('#try')?.remove();
@@ -39,7 +42,10 @@ MOUNT = """async ([base, text, set]) => {
   const whole = Math.floor((set.frames - 1) / 2);
   const label = (f) => set.halves ? `${step(f)} · ${Math.ceil(f / 2)} of ${whole}` : `${f} / ${set.frames - 1}`;
   window.seen = [];
-  window.line = timeline(stage.querySelector('#bar'), { text, change: (f) => window.seen.push([f, performance.now()]) });
+  window.paces = [];
+  const change = (f) => window.seen.push([f, performance.now()]);
+  const pace = (n) => window.paces.push(n);
+  window.line = timeline(stage.querySelector('#bar'), { text, change, pace, ...set.options });
   window.line.keys(stage);
   window.line.set({ frames: set.frames, halves: set.halves, label });
 }"""
@@ -205,6 +211,116 @@ def test_steps_are_those_of_the_rule(watched: Watched) -> None:
         else:
             expected = max((n for n in range(f) if n % 2 == 0), default=0)
         assert to == expected, (f, by, last)
+
+
+def test_leaps_are_to_the_next_start_of_a_row(watched: Watched) -> None:
+    page = mounted(watched, 101, options={"leap": ROWS})
+    found = page.evaluate(
+        """async (base) => {
+          const { leapt } = await import(`${base}/timeline/timeline.js`);
+          const found = [];
+          for (const [by, last] of [[5, 25], [5, 23], [1, 4], [40, 23]])
+            for (let f = 0; f <= last; f++)
+              for (const to of [-1, 1]) found.push([f, by, to, last, leapt(f, by, to, last)]);
+          return found;
+        }""",
+        BASE,
+    )
+    assert len(found) == 2 * (26 + 24 + 5 + 24)
+    for f, by, towards, last, to in found:
+        starts = [n for n in range(last + 1) if n % by == 0]
+        after, before = [n for n in starts if n > f], [n for n in starts if n < f]
+        expected = min(after, default=last) if towards > 0 else max(before, default=0)
+        assert to == expected, (f, by, towards, last)
+    # The buttons, and Shift with the arrows.
+    for name, expected in [("on", 28), ("on", 56), ("back", 28), ("on", 56), ("on", 84), ("on", 100), ("back", 84)]:
+        press(page, f"One row {name}")
+        assert frame(page) == expected
+    page.locator("#try").focus()
+    for key, expected in [
+        ("ArrowRight", 85),
+        ("Shift+ArrowLeft", 84),
+        ("Shift+ArrowLeft", 56),
+        ("Shift+ArrowRight", 84),
+        ("Shift+ArrowRight", 100),
+    ]:
+        page.keyboard.press(key)
+        assert (key, frame(page)) == (key, expected)
+    assert seen(page)[-5:] == [85, 84, 56, 84, 100]
+    expect(button(page, "One row on")).to_have_attribute("aria-disabled", "true")
+    page.evaluate("line.set({ leap: { by: 16 } })")  # another image, with shorter rows
+    press(page, "One row back")
+    assert frame(page) == 96
+    expect(button(page, "One row back")).to_have_text("−row")
+    # Where iterations have halves, Shift keeps to iterations.
+    page.evaluate("line.set({ frames: 101, halves: true }); line.go(11)")
+    page.locator("#try").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    assert frame(page) == 12
+    watched.assert_clean()
+
+
+def test_playing_waits_for_frames_that_are_still_to_come(watched: Watched) -> None:
+    page = mounted(watched, 1, options={"speeds": [10, 30], "speed": 30})
+    page.evaluate("line.set({ more: true })")
+    button(page, "Play").click()  # with nothing to show yet
+    expect(button(page, "Pause")).to_be_visible()
+    page.evaluate("line.set({ frames: 5 })")
+    page.wait_for_function("line.frame() === 4")
+    page.wait_for_timeout(500)  # time that would earn 15 frames
+    expect(button(page, "Pause")).to_be_visible()
+    assert page.evaluate("line.playing()")
+    page.evaluate("() => { line.setSpeed(10); line.set({ frames: 10 }); window.came = performance.now(); }")
+    page.wait_for_function("line.frame() === 9")
+    at = dict(page.evaluate("seen"))
+    assert list(at) == sorted(at)
+    assert at[9] - page.evaluate("came") > 300  # one at once, and four at the speed of play: 0.4 s
+    page.evaluate("line.set({ more: false })")
+    stopped(page)
+    assert frame(page) == 9
+    # Stopped by hand at the last frame, it goes on waiting from there; only what is complete begins again.
+    page.evaluate("line.set({ more: true }); line.play()")
+    assert (frame(page), page.evaluate("line.playing()")) == (9, True)
+    button(page, "Pause").click()
+    page.evaluate("line.set({ frames: 12 })")
+    page.wait_for_timeout(200)
+    assert (frame(page), page.evaluate("line.playing()")) == (9, False)
+    page.evaluate("line.set({ more: false }); line.play()")
+    page.wait_for_function("line.frame() === 11")
+    stopped(page)
+    assert seen(page) == sorted(set(seen(page)))  # never back, never twice
+    assert 0 not in seen(page)
+    watched.assert_clean()
+
+
+def test_at_once_is_a_speed_and_the_page_hears_of_it(watched: Watched) -> None:
+    options = {"speeds": [60, 300, math.inf], "speed": 60}
+    page = mounted(watched, 785, options=options)
+    assert page.evaluate("[line.speed(), paces.length]") == [60, 0]
+    choice = bar(page).get_by_label("Speed")
+    assert choice.locator("option").all_text_contents() == ["60 steps/s", "300 steps/s", "at once"]
+    choice.select_option("at once")
+    assert page.evaluate("[line.speed(), ...paces]") == [math.inf, math.inf]
+    assert page.locator(".timeline-speed").get_attribute("data-short") == "∞"
+    button(page, "Play").click()
+    stopped(page)
+    assert seen(page) == [784]  # no frame between
+    button(page, "Play").click()
+    stopped(page)
+    page.wait_for_function("seen.length === 3")
+    assert seen(page) == [784, 0, 784]
+    page.evaluate("line.set({ frames: 900, more: true }); line.play()")
+    page.wait_for_function("line.frame() === 899")
+    page.evaluate("line.set({ frames: 1000 })")
+    page.wait_for_function("line.frame() === 999")
+    assert page.evaluate("line.playing()")
+    page.evaluate("line.set({ more: false }); line.setSpeed(300)")
+    stopped(page)
+    assert page.evaluate("[line.speed(), paces.length]") == [300, 1]  # the page knows what it says itself
+    assert page.locator(".timeline-speed").get_attribute("data-short") == "300/s"
+    message = page.evaluate("(() => { try { line.setSpeed(7); } catch (e) { return e.message; } })()")
+    assert message == "The speed is 7: this timeline has 60, 300, Infinity."
+    watched.assert_clean()
 
 
 def test_scrubbing_with_the_keyboard_and_what_is_said(watched: Watched) -> None:
@@ -456,9 +572,25 @@ def test_on_a_phone_it_fits_and_stays_at_the_bottom(watched: Watched, halves: bo
 def test_nothing_overlaps_and_nothing_is_cut(watched: Watched, halves: bool) -> None:
     page = mounted(watched, 4001, halves)
     page.evaluate("line.go(3999)")
+    assert_all_fits(page, 8 if halves else 6)
+
+
+@pytest.mark.parametrize("watched", [PHONE], indirect=True)
+def test_rows_fit_on_a_phone(watched: Watched) -> None:
+    options = {"leap": ROWS, "speeds": [60, math.inf], "speed": math.inf}
+    page = mounted(watched, 4001, options=options)
+    page.evaluate("line.go(3999)")
+    assert_all_fits(page, 8)
+    assert watched.overflow() == 0
+    for name in ("One row back", "One row on"):
+        assert button(page, name).evaluate("e => e.scrollWidth - e.clientWidth") <= 0  # its words, too
+
+
+def assert_all_fits(page: Page, count: int) -> None:
+    """So many parts, each whole and on the screen, none over another, those to touch large enough."""
     parts = bar(page).locator("button:visible, input, select, output")
     boxes = [part.bounding_box() for part in parts.all()]
-    assert len(boxes) == (8 if halves else 6)
+    assert len(boxes) == count
     for i, a in enumerate(boxes):
         for b in boxes[:i]:
             apart = a["x"] + a["width"] <= b["x"] + 0.5 or b["x"] + b["width"] <= a["x"] + 0.5

@@ -1,6 +1,6 @@
 """Training: a run that was interrupted ends where an uninterrupted one does, and the command says what is missing.
 
-Everything runs on scikit-learn's digits with tiny recipes; no file and no network is needed.
+Everything runs on scikit-learn's digits or a few sprites, with tiny recipes; no file and no network is needed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import pytest
@@ -17,8 +18,11 @@ import torch
 from accelerate.state import AcceleratorState
 
 from models import train
-from models.data import images
+from models.contract import Batch, Loss
+from models.data import images, sprites
 from models.data.images import Images
+from models.noise import Noise
+from models.pixelcnn import PixelCNN
 from models.recipes import RECIPES, Recipe
 from models.train import Run, StateMismatch, learning_rate
 from models.zoo import KINDS
@@ -44,6 +48,32 @@ def few(digits: Images) -> Images:
     return Images("digits", "train", digits.pixels[:100], digits.labels[:100], digits.classes)
 
 
+def tiny_pixels(**changes: Any) -> Recipe:
+    """A PixelCNN of 6 × 6 pixels with all that training has to offer: dropout, a running average, binarisation at each use."""
+    settings = {"shape": (1, 6, 6), "levels": 2, "channels": 4, "layers": 2, "embedding": 2, "hidden": 4, "dropout": 0.3}
+    recipe = Recipe("tiny", "pixelcnn", settings, "mnist-binary", steps=10, batch_size=24, warmup=3, precision="no")
+    return dataclasses.replace(recipe, **{"objective": "likelihood", "average": 0.9, **changes})
+
+
+@pytest.fixture(scope="module")
+def crops(few: Images) -> Images:
+    """The middles of a hundred digits, grey, of which 0s and 1s are drawn at each use."""
+    return dataclasses.replace(few, name="mnist-binary", pixels=few.pixels[:, :, 11:17, 11:17].contiguous(), dynamic=True)
+
+
+@pytest.fixture(scope="module")
+def sets(few: Images) -> dict[str, Images]:
+    """Of each data set that a recipe names, a few images of its shape and levels."""
+    factors = sprites.draw(4, noise=0)
+    coloured = images.to_levels(sprites.render(factors), images.SPRITE_LEVELS)
+    return {
+        "mnist": few,
+        "fashion": few,
+        "mnist-binary": dataclasses.replace(few, name="mnist-binary", dynamic=True),
+        "sprites": Images("sprites", "train", coloured, factors.shape, sprites.SHAPES),
+    }
+
+
 def go(run: Run, until: int) -> list[train.Step]:
     done = []
     for step in run.steps():
@@ -58,7 +88,7 @@ def tensors(run: Run) -> dict[str, torch.Tensor]:
     found = {f"model.{name}": tensor.clone() for name, tensor in run.model.state_dict().items()}
     for number, slots in run.optimiser.state_dict()["state"].items():
         found |= {f"optimiser.{number}.{name}": tensor.clone() for name, tensor in slots.items()}
-    return found
+    return found | {f"average.{name}": tensor.clone() for name, tensor in run.averaged.items()}
 
 
 def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -215,21 +245,30 @@ def test_the_optimiser_steps_with_the_learning_rate_of_the_recipe(few: Images) -
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_every_recipe_runs_one_step(name: str, few: Images) -> None:
+def test_every_recipe_runs_one_step(name: str, sets: dict[str, Images]) -> None:
     recipe = RECIPES[name]
     assert recipe.name == name
     assert recipe.kind in KINDS
     assert recipe.data in images.NAMES
     assert recipe.objective in train.OBJECTIVES
     assert hasattr(torch, recipe.storage)
-    run = Run(dataclasses.replace(recipe, batch_size=8), few)
+    data = sets[recipe.data]
+    run = Run(dataclasses.replace(recipe, batch_size=2 if recipe.kind == "pixelcnn" else 8), data)
+    spec = run.model.spec
+    assert spec.shape == data.pixels.shape[1:]
+    assert spec.levels == (2 if data.dynamic else int(data.pixels.max()) + 1)
+    assert spec.classes in (0, len(data.classes))
     before = tensors(run)
     (step,) = go(run, 1)
     assert step.number == 1
     assert math.isfinite(step.loss)
     assert step.loss == pytest.approx(sum(step.parts.values()), rel=1e-5)
-    assert step.bits_per_dim == pytest.approx(step.loss / (784 * math.log(2)), rel=1e-5)
-    assert not torch.equal(before["model.log_scale"], run.model.log_scale)
+    assert step.bits_per_dim == pytest.approx(step.loss / (spec.dims * math.log(2)), rel=1e-5)
+    if recipe.kind == "pixelcnn":  # untrained, it knows little more than the number of levels
+        assert step.bits_per_dim == pytest.approx(math.log2(spec.levels), rel=0.3)
+    for parameter, tensor in run.model.named_parameters():
+        assert not torch.equal(before[f"model.{parameter}"], tensor), parameter
+    assert bool(run.averaged) == (recipe.average > 0)
 
 
 def test_the_loss_falls(digits: Images) -> None:
@@ -329,3 +368,150 @@ def test_ctrl_c_saves_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     again = Run(tiny(), images.load("digits", "train"))
     again.resume(tmp_path / "state.safetensors")
     assert again.done == 3
+
+
+@pytest.mark.parametrize("gated", [True, False], ids=["gated", "plain"])
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("cuts", [[1], [4], [2, 3, 8]], ids=str)  # an epoch ends after 4 and after 8
+def test_a_resumed_run_with_an_average_and_dropout_ends_where_an_uninterrupted_one_does(
+    cuts: list[int], precision: str, gated: bool, crops: Images, tmp_path: Path
+) -> None:
+    recipe = tiny_pixels(precision=precision)
+    recipe = dataclasses.replace(recipe, settings={**recipe.settings, "gated": gated})
+    straight = Run(recipe, crops)
+    expected_steps = go(straight, recipe.steps)
+
+    steps: list[train.Step] = []
+    for cut in [*cuts, recipe.steps]:
+        run = Run(recipe, crops)
+        if steps:
+            run.resume(tmp_path / "state.safetensors")
+        torch.rand(cut)  # other random numbers in the process change nothing
+        steps += go(run, cut)
+        run.save(tmp_path / "state.safetensors")
+    assert [(s.number, s.loss, s.parts) for s in steps] == [(s.number, s.loss, s.parts) for s in expected_steps]
+    assert_equal(tensors(run), tensors(straight))
+    assert_equal(run.finished().state_dict(), straight.finished().state_dict())
+    assert sum(name.startswith("average.") for name in tensors(run)) == len(list(run.model.parameters()))
+
+
+def test_dropout_belongs_to_the_seed_and_the_step(crops: Images) -> None:
+    """What torch's own generator gives in a step: other numbers at each step, the same whatever happened in between."""
+    drawn: dict[int, list[torch.Tensor]] = {}
+    for run_number, seed in enumerate((0, 0, 1)):
+        recipe = tiny_pixels(steps=3, seed=seed)
+        run = Run(recipe, crops)
+        layer = run.model.get_submodule("stacks.dropout")
+        masks: list[torch.Tensor] = []
+        layer.register_forward_hook(lambda _, x, y, into=masks: into.append((y == 0) & (x[0] != 0)))
+        for _ in run.steps():
+            torch.rand(5 * run_number)
+        per_step = len(masks) // 3
+        drawn[run_number] = [torch.stack(masks[i * per_step : (i + 1) * per_step]) for i in range(3)]
+    assert 0.2 < float(drawn[0][0].double().mean()) < 0.4
+    assert all(torch.equal(a, b) for a, b in zip(drawn[0], drawn[1], strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(drawn[0], drawn[2], strict=True))
+    assert not torch.equal(drawn[0][0], drawn[0][1])
+
+
+@pytest.mark.parametrize("average", [0.3, 0.95])  # 0.3 is reached after three steps
+def test_the_average_is_that_of_its_slow_twin(average: float, crops: Images) -> None:
+    run = Run(tiny_pixels(steps=8, average=average, learning_rate=0.05, warmup=0), crops)
+    slow = {name: parameter.detach().double().clone() for name, parameter in run.model.named_parameters()}
+    for step in run.steps():
+        keep = min(average, step.number / (step.number + 9))
+        for name, parameter in run.model.named_parameters():
+            slow[name] = keep * slow[name] + (1 - keep) * parameter.detach().double()
+            torch.testing.assert_close(run.averaged[name].double(), slow[name], rtol=1e-5, atol=1e-6)
+    for name, parameter in run.model.named_parameters():
+        assert float((slow[name] - parameter.detach()).abs().max()) > 1e-4, name
+
+
+def test_what_is_finished_holds_the_average_and_not_the_last_weights(crops: Images) -> None:
+    run, twin = (Run(tiny_pixels(steps=6, average=average, learning_rate=0.05), crops) for average in (0.9, 0.0))
+    go(run, 4)
+    finished = run.finished()
+    assert type(finished) is KINDS["pixelcnn"]
+    weights = finished.state_dict()
+    assert weights.keys() == run.model.state_dict().keys() == run.averaged.keys()
+    assert_equal(weights, run.averaged)
+    for name, tensor in run.model.state_dict().items():
+        assert not torch.equal(tensor, weights[name]), name
+    # It is a copy: training goes on as it would have, and leaves it alone.
+    kept = {name: tensor.clone() for name, tensor in weights.items()}
+    go(run, 6)
+    assert_equal(finished.state_dict(), kept)
+    with torch.no_grad():
+        for parameter in finished.parameters():
+            parameter.zero_()
+    # The average takes no part in training; without one, the last weights are kept.
+    go(twin, 6)
+    assert twin.averaged == {}
+    assert_equal(dict(twin.model.state_dict()), dict(run.model.state_dict()))
+    assert_equal(twin.finished().state_dict(), twin.model.state_dict())
+
+
+def test_a_state_with_another_average_is_refused(crops: Images, tmp_path: Path) -> None:
+    Run(tiny_pixels(), crops).save(tmp_path / "state.safetensors")
+    for changes in ({"average": 0.0}, {"average": 0.99}):
+        with pytest.raises(StateMismatch, match="other settings than tiny has now"):
+            Run(tiny_pixels(**changes), crops).resume(tmp_path / "state.safetensors")
+
+
+def test_each_step_sees_its_own_binarisation(crops: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    real = train.OBJECTIVES["likelihood"]
+
+    def spying(model: PixelCNN, batch: Batch, noise: Noise) -> Loss:
+        assert noise == Noise(5, step=len(seen))
+        assert torch.equal(batch.x, images.binarise(crops.pixels[batch.index], batch.index, noise))
+        assert torch.equal(batch.labels, crops.labels[batch.index])
+        seen.append((batch.index, batch.x))
+        return real(model, batch, noise)
+
+    monkeypatch.setitem(train.OBJECTIVES, "likelihood", spying)
+    go(Run(tiny_pixels(steps=8, seed=5), crops), 8)
+    first, second = (torch.cat([index for index, _ in some]) for some in (seen[:4], seen[4:]))
+    x, again = (torch.cat([x for _, x in some]) for some in (seen[:4], seen[4:]))
+    both = sorted(set(first.tolist()) & set(second.tolist()))
+    assert len(both) > 90
+    one, two = (torch.stack([part[index.tolist().index(n)] for n in both]) for index, part in ((first, x), (second, again)))
+    assert set(one.unique().tolist()) == {0, 1}
+    grey = (crops.pixels[both] > 0) & (crops.pixels[both] < 255)
+    assert 0.02 < float((one != two)[grey].double().mean()) < 0.5
+    assert torch.equal(one[~grey], two[~grey])
+
+
+def test_a_pixelcnn_learns(crops: Images) -> None:
+    recipe = tiny_pixels(steps=60, learning_rate=0.03, batch_size=50)
+    recipe = dataclasses.replace(recipe, settings={**recipe.settings, "dropout": 0.0, "channels": 8})
+    run = Run(recipe, crops)
+    steps = go(run, 60)
+    first, last = (sum(step.loss for step in some) / 10 for some in (steps[:10], steps[-10:]))
+    assert last < 0.85 * first
+    # The average scores at least about as well as the last weights, on numbers that neither has seen.
+    x = images.binarise(crops.pixels, torch.arange(100), Noise(77))
+    nats = {}
+    with torch.inference_mode():
+        for name, model in (("kept", run.finished()), ("last", run.model)):
+            nats[name] = float(model.eval().log_prob(x).nats.mean())
+    assert nats["kept"] > nats["last"] - 0.5
+    assert nats["kept"] > -0.9 * first
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("gated", [True, False], ids=["gated", "plain"])
+def test_one_step_of_a_pixelcnn_on_cuda_lowers_into_the_same_loss(gated: bool, crops: Images, tmp_path: Path) -> None:
+    recipe = tiny_pixels()
+    recipe = dataclasses.replace(recipe, settings={**recipe.settings, "gated": gated, "dropout": 0.0})
+    losses = []
+    for device in ("cpu", "cuda"):
+        AcceleratorState._reset_state(True)
+        run = Run(recipe, crops, device=device)
+        losses.append([step.loss for step in go(run, 2)])
+        assert {tensor.device.type for tensor in run.averaged.values()} == {device}
+        run.save(tmp_path / "state.safetensors")
+        again = Run(recipe, crops, device=device)
+        again.resume(tmp_path / "state.safetensors")
+        assert_equal(tensors(again), tensors(run))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)

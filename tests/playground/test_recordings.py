@@ -13,7 +13,7 @@ import pytest
 from playground import recordings, shell
 from playground.pages import clouds
 
-FLOATS = {"weights", "means", "covariances", "points", "values"}  # keys under which base64 holds float64
+FLOATS = {"weights", "means", "covariances", "points", "values", "logp"}  # keys under which base64 holds float64
 
 
 @pytest.mark.parametrize("module", shell.RECORDED)

@@ -1,0 +1,135 @@
+/**
+ * The stage of "Pixels": four views of one PixelCNN. This module holds the page's settings and passes them on; each view owns its
+ * pictures. What the rail's Gradio controls say arrives as props.value; what is done here stays here, in the address, and in the rail.
+ */
+import { download, fill, h, number } from "../lib/dom.js";
+import { remember } from "../lib/lesson.js";
+import { messages } from "../lib/messages.js";
+import { completeView } from "./complete_view.js";
+import { raceView } from "./race_view.js";
+import { surpriseView } from "./surprise_view.js";
+import { writeView } from "./write_view.js";
+
+const VIEWS = ["write", "complete", "surprise", "race"];
+
+export function mount(element, { props, trigger, watch }) {
+  const page = { ...props.fixed, ...props.value };
+  const { text, defaults, models, rail } = page;
+  let settings = { ...page.settings };
+  const model = () => models[settings.model];
+
+  const { notice, problem, badge, failed, fine, setBadge, showNotices } = messages(text);
+  const tabs = VIEWS.map((view) =>
+    h("button", { type: "button", role: "tab", id: `px-tab-${view}`, "aria-controls": `px-view-${view}`, onclick: () => change({ view }) }, text.views[view]));
+  const tabList = h("div", { class: "px-tabs", role: "tablist", "aria-label": text.views_label }, ...tabs, h("span", { class: "space" }), badge);
+  const facts = h("span", {});
+  const time = h("span", {});
+  const code = h("pre", { class: "code", tabindex: 0, "aria-label": text.code, hidden: true });
+  const codeButton = h("button", { type: "button", class: "ghost", "aria-expanded": "false", onclick: () => {
+    code.hidden = !code.hidden;
+    codeButton.setAttribute("aria-expanded", String(!code.hidden));
+  } }, text.code);
+  const png = h("button", { type: "button", class: "ghost", onclick: () => views[settings.view].png?.(fileName()) }, "PNG");
+  const json = h("button", { type: "button", class: "ghost", onclick: exportJson }, "JSON");
+  const bar = h("div", {});
+  const panels = h("div", {});
+  const stage = h("div", { class: "gmp gmp-card", "data-stage": "pixels" }, notice, problem, tabList, panels, bar,
+    h("details", { class: "glossary" }, h("summary", {}, text.words), h("dl", {}, ...Object.entries(text.glossary).flatMap(([word, meaning]) => [h("dt", {}, word), h("dd", {}, meaning)]))),
+    h("div", { class: "facts" }, h("div", { class: "said" }, facts, time), h("div", { class: "exports" }, png, json, codeButton)), code);
+  element.replaceChildren(stage);
+
+  const fileName = () => `${model().name}-${settings.view}-seed${settings.seed}`;
+  const shared = {
+    words: text, model, fail: failed, fine, badge: setBadge, download,
+    settings: () => settings,
+    change,
+    took: (seconds) => (time.textContent = fill(text.took, { n: seconds < 1 ? `${number(1000 * seconds, 0)} ms` : `${number(seconds, 2)} s` })),
+    own: { get sample() { return views.write?.sample() ?? null; } },
+  };
+  const views = {};
+  for (const [view, make] of [["write", writeView], ["complete", completeView], ["surprise", surpriseView], ["race", raceView]]) {
+    const host = h("div", { role: "tabpanel", id: `px-view-${view}`, "aria-labelledby": `px-tab-${view}`, class: `px-view px-view-${view}`, hidden: true });
+    panels.append(host);
+    views[view] = make(host, { ...shared, text: text[view] }, { bar });
+  }
+  bar.hidden = true;
+
+  tabList.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || !tabs.includes(document.activeElement)) return;
+    event.preventDefault();
+    const view = VIEWS[(VIEWS.indexOf(settings.view) + step + VIEWS.length) % VIEWS.length];
+    change({ view });
+    tabs[VIEWS.indexOf(view)].focus();
+  });
+
+  let visible = null;
+  /** Shows what differs from `before` (null: everything). `quiet`: only the address is to know. */
+  function apply(before) {
+    const changed = new Set(Object.keys(settings).filter((key) => !before || settings[key] !== before[key]));
+    if (!model()) {
+      failed(new Error(fill(text.no_model, { model: settings.model })));
+      settings.model = Object.keys(models)[0];
+    }
+    facts.textContent = model().facts;
+    code.textContent = page.code[settings.view];
+    png.hidden = json.hidden = !views[settings.view].png;
+    tabs.forEach((tab, i) => {
+      tab.setAttribute("aria-selected", String(VIEWS[i] === settings.view));
+      tab.tabIndex = VIEWS[i] === settings.view ? 0 : -1;
+    });
+    stage.dataset.view = settings.view;
+    document.body.dataset.pixelsView = settings.view;
+    document.body.dataset.pixelsModel = settings.model;
+    if (visible !== settings.view) {
+      if (visible) views[visible].hide();
+      for (const panel of panels.children) panel.hidden = panel.id !== `px-view-${settings.view}`;
+      const first = visible === null;
+      visible = settings.view;
+      if (first && visible === "write") {
+        views.write.settings(new Set());
+        bar.hidden = false;
+        views.write.open(page.recording);
+        return;
+      }
+      views[visible].show();
+      return;
+    }
+    if (changed.size) views[visible].settings(changed);
+  }
+  /** Settings made here, on the stage. `quiet`: nothing is to be shown anew. */
+  function change(patch, { quiet = false } = {}) {
+    const before = settings;
+    settings = { ...settings, ...patch };
+    fine();
+    if (!quiet) apply(before);
+    remember(settings, defaults, { step: "seed" in patch });
+    if (Object.keys(patch).some((key) => rail.includes(key))) trigger("input", Object.fromEntries(rail.map((key) => [key, settings[key]])));
+  }
+
+  function exportJson() {
+    const whole = { settings, model: model().name, ...(views[settings.view].json?.() ?? {}) };
+    download(`${fileName()}.json`, new Blob([JSON.stringify(whole, null, 2)], { type: "application/json" }));
+  }
+
+  // What the rail's controls, a link or Reset say.
+  watch("value", () => {
+    const next = props.value;
+    const before = settings;
+    Object.assign(page, next);
+    settings = { ...settings, ...next.settings };
+    if (!next.whole && ["model", "label", "seed", "n"].some((key) => settings[key] !== before[key])) {
+      Object.assign(settings, { frame: -1, changes: "" });
+      if (settings.which >= settings.n || settings.model !== before.model) settings.which = 0;
+    }
+    showNotices(next.notices);
+    fine();
+    apply(before);
+    if (next.again) views[visible].again?.();
+    remember(settings, defaults, { step: !next.whole && before.seed !== settings.seed });
+  });
+
+  showNotices(page.notices);
+  apply(null);
+  element.dataset.ready = "true";
+}
