@@ -111,7 +111,7 @@ def weigh(
             f"This PixelCNN has {model.spec.classes} classes: the labels that images were written with are needed."
         )
     labels = None if labels is None else labels.to(device)
-    exact = temperature == 1 and is_prefix(known)
+    exact = is_prefix(known) and (temperature == 1 or bool(known.all()))  # all known: nothing was proposed
     if exact:
         log_weights = torch.zeros(n, dtype=torch.float64, device=device)
     else:

@@ -27,6 +27,12 @@ def matrix(convolution: nn.Conv2d) -> Tensor:
     return convolution.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
 
 
+def bias(convolution: nn.Conv2d) -> Tensor:
+    """A convolution's bias, of one that has it."""
+    assert convolution.bias is not None
+    return convolution.bias
+
+
 def row_taps(rows: Tensor, width: int, columns: int, dilation: int = 1) -> Tensor:
     """Side by side, what a convolution sees of `rows` `(B, R, W + padding, C)` at each place: `(B, W, R · columns · C)`."""
     seen = [rows[:, :, j * dilation : j * dilation + width] for j in range(columns)]  # (B, R, W, C) each
@@ -43,21 +49,20 @@ class GatedCache:
     """Of a network with gated stacks. `start_row` once a row, then `pixel` from left to right."""
 
     def __init__(self, stacks: GatedStacks, size: tuple[int, int]) -> None:
-        self.width = size[1]
-        self.layers = list(stacks.layers)
+        self.stacks, self.width, self.layers = stacks, size[1], stacks.each
         self.channels = stacks.link.in_channels
-        self.dilations = [layer.left.dilation[1] for layer in self.layers]
+        self.dilations = [int(layer.left.dilation[1]) for layer in self.layers]
         self.place = stacks.place().permute(1, 2, 0)  # (H, W, C)
-        self.above = matrix(stacks.above), stacks.above.bias
-        self.link = matrix(stacks.link), stacks.link.bias + stacks.left.bias
+        self.above = matrix(stacks.above), bias(stacks.above)
+        self.link = matrix(stacks.link), bias(stacks.link) + bias(stacks.left)
         self.left = matrix(stacks.left)
         # The gates' half of the horizontal stack is halved: see the top of this file.
         like = stacks.link.weight
         halved = torch.ones(2 * self.channels, dtype=like.dtype, device=like.device)
         halved[self.channels :] = 0.5
-        self.layer_above = [(matrix(layer.above), layer.above.bias) for layer in self.layers]
+        self.layer_above = [(matrix(layer.above), bias(layer.above)) for layer in self.layers]
         self.layer_link = [
-            (matrix(layer.link) * halved, (layer.link.bias + layer.left.bias) * halved) for layer in self.layers
+            (matrix(layer.link) * halved, (bias(layer.link) + bias(layer.left)) * halved) for layer in self.layers
         ]
         far, near = zip(*((matrix(layer.left) * halved).chunk(2) for layer in self.layers), strict=True)
         self.far, self.near = torch.stack(far), [one.contiguous() for one in near]  # (L, C, 2C)
@@ -77,10 +82,10 @@ class GatedCache:
         """For each layer the rows r − d to r of its input, with padding to the sides."""
         return [self.place.new_zeros(n, d + 1, self.width + 2 * d, self.channels) for d in self.dilations]
 
-    def preload(self, stacks: GatedStacks, embedded: Tensor, first: int) -> None:
+    def preload(self, embedded: Tensor, labels: Tensor | None, first: int) -> None:
         """Whole known rows `(B, inputs, R, W)` of the images from number `first` on, in one parallel pass."""
         rows = embedded.shape[2]
-        v = stacks.above(embedded) + stacks.place()[:, :rows]
+        v = self.stacks.above(embedded) + self.stacks.place()[:, :rows]
         for layer, d, kept in zip(self.layers, self.dilations, self.kept, strict=True):
             last = v[:, :, max(0, rows - d - 1) :].permute(0, 2, 3, 1)  # (B, up to d + 1, W, C)
             kept[first:, d + 1 - last.shape[1] :, d : d + self.width] = last
@@ -88,17 +93,18 @@ class GatedCache:
 
     def start_row(self, above: Tensor, place: Tensor, labels: Tensor | None) -> None:
         """What the rows above say to row `place` `(B,)`, from the last embedded rows `above` `(B, REACH, W + 2·REACH, E)`."""
-        weights, bias = self.above
-        v = row_taps(above, self.width, 2 * REACH + 1) @ weights + bias + self.place[place]  # (B, W, C)
+        weights, offset = self.above
+        v = row_taps(above, self.width, 2 * REACH + 1) @ weights + offset + self.place[place]  # (B, W, C)
         self.first = (v @ self.link[0] + self.link[1]).transpose(0, 1).contiguous()  # (W, B, C)
         links = []
         for i, d in enumerate(self.dilations):
             push(self.kept[i], v, d)
-            weights, bias = self.layer_above[i]
-            z = row_taps(self.kept[i][:, [0, d]], self.width, 3, d) @ weights + bias  # (B, W, 2C)
+            weights, offset = self.layer_above[i]
+            z = row_taps(self.kept[i][:, [0, d]], self.width, 3, d) @ weights + offset  # (B, W, 2C)
             link = z @ self.layer_link[i][0] + self.layer_link[i][1]
-            if labels is not None:
-                link = link + self.label[i][labels][:, None]
+            label = self.label[i]
+            if labels is not None and label is not None:
+                link = link + label[labels][:, None]
             links.append(link)
             v = v + gate(z.movedim(2, 1)).movedim(1, 2)
         self.links = torch.stack(links).permute(2, 0, 1, 3).contiguous()  # (W, L, B, 2C)
@@ -125,15 +131,14 @@ class PlainCache:
     """Of a network with the plain masked stack: the same calls."""
 
     def __init__(self, stacks: PlainStack, size: tuple[int, int]) -> None:
-        self.width = size[1]
-        self.layers = list(stacks.layers)
-        self.narrow = self.layers[0].down.out_channels if self.layers else 0
+        self.stacks, self.width, self.layers = stacks, size[1], stacks.each
+        self.narrow = self.layers[0].down.out_channels
         self.place = stacks.place().permute(1, 2, 0)  # (H, W, C)
-        self.above = matrix(stacks.above), stacks.above.bias + stacks.left.bias
+        self.above = matrix(stacks.above), bias(stacks.above) + bias(stacks.left)
         self.left = matrix(stacks.left)
         self.label = stacks.label.weight if stacks.label is not None else None
-        self.down = [(matrix(layer.down), layer.down.bias) for layer in self.layers]
-        self.layer_above = [(matrix(layer.above), layer.above.bias + layer.left.bias) for layer in self.layers]
+        self.down = [(matrix(layer.down), bias(layer.down)) for layer in self.layers]
+        self.layer_above = [(matrix(layer.above), bias(layer.above) + bias(layer.left)) for layer in self.layers]
         far, near = zip(*(matrix(layer.left).chunk(2) for layer in self.layers), strict=True)
         self.far, self.near = torch.stack(far), [one.contiguous() for one in near]
         self.up = [matrix(layer.up) for layer in self.layers]
@@ -149,7 +154,8 @@ class PlainCache:
         """The row above, of each block's narrow features, with padding to the sides."""
         return self.place.new_zeros(n, len(self.layers), self.width + 2, self.narrow)
 
-    def preload(self, stacks: PlainStack, embedded: Tensor, labels: Tensor | None, first: int) -> None:
+    def preload(self, embedded: Tensor, labels: Tensor | None, first: int) -> None:
+        stacks = self.stacks
         h = stacks.above(embedded) + stacks.left(embedded) + stacks.place()[:, : embedded.shape[2]]
         if labels is not None and stacks.label is not None:
             h = h + stacks.label(labels)[:, :, None, None]
@@ -164,8 +170,8 @@ class PlainCache:
             first = first + self.label[labels][:, None]
         self.first = first.transpose(0, 1).contiguous()  # (W, B, C)
         links = [
-            row_taps(self.kept[:, i : i + 1], self.width, 3) @ weights + bias
-            for i, (weights, bias) in enumerate(self.layer_above)
+            row_taps(self.kept[:, i : i + 1], self.width, 3) @ weights + offset
+            for i, (weights, offset) in enumerate(self.layer_above)
         ]
         self.links = torch.stack(links).permute(2, 0, 1, 3).contiguous()  # (W, L, B, narrow)
         self.features = first.new_zeros(self.width + 1, len(links), len(first), self.narrow)

@@ -5,8 +5,8 @@ Every value is drawn by inverting its distribution at a number of the image's ow
     x_t = min { v : Σ_{w ≤ v} p(w | x_<t) ≥ u_t },    p ∝ exp(logits / temperature)
 
 So an image depends on nothing but the model, the seed, its number, its label, the temperature and what was given: not on the
-batch, and a changed pixel leaves the u of all others as they are. `Writer` writes many images at once, each at a row of its own:
-one may come in while others are half done. `naive` is its slow and obvious twin, a whole pass of the network for each value.
+batch, and a changed pixel leaves the u of all others as they are. `Writer` writes many images at once, each at a row of its
+own: one may come in while others are half done. `naive` is its slow and obvious twin, a whole pass of the network a value.
 
 Where some values are known they are put in their places instead of drawn. If all that is known comes before all that is not,
 what follows is a draw from p(rest | known). Otherwise it is not: what was drawn had not seen what was known later
@@ -16,7 +16,7 @@ what follows is a draw from p(rest | known). Otherwise it is not: what was drawn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, silu
 
 from models.contract import Noise, Spec
-from models.pixel_caches import GatedCache, PlainCache, push
+from models.pixel_caches import GatedCache, PlainCache, bias, push
 from models.pixelcnn import REACH, GatedStacks, PixelCNN, checked_labels, from_scan_order
 
 COLDEST = 1e-6  # the temperature that stands for 0: the likeliest value of each place
@@ -45,12 +45,19 @@ class Orders:
         return len(self.uniform)
 
     def __getitem__(self, which: Tensor | slice) -> Orders:
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Orders(**{name: part if part is None else part[which] for name, part in parts.items()})
+        labels = None if self.labels is None else self.labels[which]
+        return Orders(self.uniform[which], self.temperature[which], labels, self.given[which], self.known[which])
 
     def __add__(self, other: Orders) -> Orders:
-        pairs = {field.name: (getattr(self, field.name), getattr(other, field.name)) for field in fields(self)}
-        return Orders(**{name: None if one is None else torch.cat([one, two]) for name, (one, two) in pairs.items()})
+        """One batch of both, which are of one model."""
+        labels = None if self.labels is None or other.labels is None else torch.cat([self.labels, other.labels])
+        return Orders(
+            torch.cat([self.uniform, other.uniform]),
+            torch.cat([self.temperature, other.temperature]),
+            labels,
+            torch.cat([self.given, other.given]),
+            torch.cat([self.known, other.known]),
+        )
 
 
 @dataclass(frozen=True)
@@ -143,18 +150,21 @@ class Writer:
     def __init__(self, model: PixelCNN) -> None:
         self.model, self.spec = model, model.spec
         head, c = model.head, model.spec.shape[0]
-        cache = GatedCache if isinstance(model.stacks, GatedStacks) else PlainCache
-        self.cache = cache(model.stacks, model.spec.shape[1:])
+        stacks, size = model.stacks, model.spec.shape[1:]
+        self.cache = GatedCache(stacks, size) if isinstance(stacks, GatedStacks) else PlainCache(stacks, size)
         self.table = model.embed.table  # (C, levels, E)
-        self.features = head.features.weight.flatten(1).t().contiguous(), head.features.bias
+        self.features = head.features.weight.flatten(1).t().contiguous(), bias(head.features)
         self.out = [one.flatten(1).t().contiguous() for one in head.out.weight.chunk(c)]
-        self.out_bias = head.out.bias.chunk(c)
+        self.out_bias = bias(head.out).chunk(c)
         self.hidden = head.features.out_channels // c
         if c > 1:
             self.earlier = [one.t().contiguous() for one in (head.earlier * head.mask).chunk(c)]  # (C·E, hidden) each
         self.orders: Orders | None = None
         self.place = torch.zeros(0, dtype=torch.int64, device=self.table.device)
         self.above = self._empty(0)
+        self._graph: torch.cuda.CUDAGraph | None = None  # a row of the present batch, on a GPU
+        self._recorded: Row | None = None  # what the graph writes
+        self._warm = False
 
     def __len__(self) -> int:
         """Images under way."""
@@ -167,6 +177,7 @@ class Writer:
         whole = orders.known.flatten(3).all(3).all(1)  # (n, H)
         start = int((whole.cumprod(1).sum(1)).min()) if len(orders) else 0
         start = min(start, h)
+        self._forget_graph()
         first, n = len(self.place), len(orders)
         self.orders = orders if self.orders is None else self.orders + orders
         self.place = torch.cat([self.place, torch.full((n,), start, device=self.place.device)])
@@ -174,10 +185,7 @@ class Writer:
         self.cache.admit(n)
         if 0 < start < h:
             embedded = self.model.embed(orders.given[:, :, :start])
-            if isinstance(self.cache, GatedCache):
-                self.cache.preload(self.model.stacks, embedded, first)
-            else:
-                self.cache.preload(self.model.stacks, embedded, orders.labels, first)
+            self.cache.preload(embedded, orders.labels, first)
             last = embedded[:, :, -REACH:].permute(0, 2, 3, 1)
             self.above[first:, REACH - last.shape[1] :, REACH : REACH + last.shape[2]] = last
         self._drop_finished()
@@ -185,19 +193,40 @@ class Writer:
     @torch.inference_mode()
     def row(self) -> Row:
         """Writes the next row of each image. Those that are done leave."""
-        row = self._write()
+        row = self._replay() if self.place.is_cuda else self._write()
         self._drop_finished()
         return row
+
+    def _replay(self) -> Row:
+        """On a GPU, where starting thousands of small kernels takes longer than they do: the row as one CUDA graph.
+
+        The batch's first row runs as it is, and warms up; the second is recorded; from then on it is replayed.
+        """
+        if not self._warm:
+            self._warm = True
+            return self._write()
+        if self._graph is None:
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._recorded = self._write()
+        self._graph.replay()
+        assert self._recorded is not None
+        return Row(self._recorded.row.clone(), self._recorded.values.clone(), self._recorded.logits.clone())
+
+    def _forget_graph(self) -> None:
+        """Another batch has other tensors."""
+        self._graph, self._recorded, self._warm = None, None, False
 
     def keep(self, which: Tensor) -> None:
         """Only these images go on: bool `(B,)`."""
         assert self.orders is not None
+        self._forget_graph()
         self.orders, self.place, self.above = self.orders[which], self.place[which], self.above[which]
         self.cache.keep(which)
 
     def _empty(self, n: int) -> Tensor:
         """The last embedded rows, with padding to the sides."""
-        c, levels, size = self.table.shape
+        c, _, size = self.table.shape
         return self.table.new_zeros(n, REACH, self.spec.shape[2] + 2 * REACH, c * size)
 
     def _drop_finished(self) -> None:
@@ -289,7 +318,7 @@ def steps(
 
 
 def naive_steps(model: PixelCNN, wanted: Orders) -> Iterator[tuple[Tensor, Tensor]]:
-    """The obvious way: for each sub-pixel a pass over the whole image. Yields its values uint8 `(n,)` and logits `(n, levels)`."""
+    """The obvious way: a pass over the whole image for each sub-pixel. Yields its values uint8 `(n,)`, logits `(n, levels)`."""
     images = torch.where(wanted.known, wanted.given, 0).to(torch.uint8)
     c, h, w = model.spec.shape
     for k, i, j in ((colour, row, column) for row in range(h) for column in range(w) for colour in range(c)):

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,8 @@ class PixelCNN(GenerativeModel):
         super().__init__()
         if not 2 <= levels <= 256:
             raise ValueError(f"{levels} levels are not within 2 and 256.")
+        if layers < 1:
+            raise ValueError(f"{layers} layers are too few: at least 1.")
         c, h, w = shape
         self.spec = Spec("pixelcnn", (c, h, w), levels, Density.EXACT, Family.TRACTABLE, classes=classes)
         self.embed = Embedding(c, levels, embedding)
@@ -302,12 +304,17 @@ class GatedStacks(nn.Module):
         self.layers = nn.ModuleList(GatedLayer(channels, classes, DILATIONS[i % len(DILATIONS)]) for i in range(layers))
         self.dropout = nn.Dropout(dropout)
 
+    @property
+    def each(self) -> list[GatedLayer]:
+        """The layers, by their type."""
+        return cast(list[GatedLayer], list(self.layers))
+
     def shared(self, embedded: Tensor) -> list[Tensor]:
         """What the vertical stack tells the horizontal one before each layer: the same for every label."""
         v = self.above(embedded)  # (B, channels, H, W)
         v = v + self.place().to(v.dtype)
         links = [self.link(v)]
-        for layer in self.layers:
+        for layer in self.each:
             z = layer.above(v)  # (B, 2·channels, H, W)
             links.append(layer.link(z))
             v = v + self.dropout(gate(z))
@@ -317,9 +324,9 @@ class GatedStacks(nn.Module):
         """Features `(B, channels, H, W)` of each pixel, of what came before it."""
         first, *links = shared
         h = self.left(embedded) + first
-        for layer, link in zip(self.layers, links, strict=True):
+        for layer, link in zip(self.each, links, strict=True):
             z = layer.left(h) + link
-            if labels is not None:
+            if labels is not None and layer.label is not None:
                 z = z + layer.label(labels)[:, :, None, None].to(z.dtype)
             h = h + layer.out(self.dropout(gate(z)))
         return h
@@ -355,6 +362,11 @@ class PlainStack(nn.Module):
         self.layers = nn.ModuleList(PlainBlock(channels) for _ in range(layers))
         self.dropout = nn.Dropout(dropout)
 
+    @property
+    def each(self) -> list[PlainBlock]:
+        """The blocks, by their type."""
+        return cast(list[PlainBlock], list(self.layers))
+
     def shared(self, embedded: Tensor) -> list[Tensor]:
         """The first convolution: what follows has seen the label."""
         h = self.above(embedded) + self.left(embedded)
@@ -378,6 +390,7 @@ class Head(nn.Module):
         self.colours = colours
         self.features = nn.Conv2d(channels, colours * hidden, 1)
         self.out = nn.Conv2d(colours * hidden, colours * levels, 1, groups=colours)
+        self.mask: Tensor
         if colours > 1:
             self.earlier = nn.Parameter(torch.zeros(colours * hidden, inputs))
             blocks = torch.ones(colours, colours).tril(-1)  # red sees none, green red, blue both

@@ -143,11 +143,11 @@ def _remarks(scores: dict[str, Any]) -> str:
     """What else was measured, in sentences."""
     said = ""
     if "label_by_bayes" in scores:
-        said += (
-            f"\nBy Bayes' rule, the likeliest label is the true one for {100 * scores['label_by_bayes']:.2f} % of the images.\n"
-        )
+        share = 100 * scores["label_by_bayes"]
+        said += f"\nBy Bayes' rule, the likeliest label is the true one for {share:.2f} % of the images.\n"
     if "png_bits_per_dim" in scores:
-        said += f"\nFor comparison: the same images, below each other in one optimised PNG, take {scores['png_bits_per_dim']:.3f} bits/dim.\n"
+        bits = scores["png_bits_per_dim"]
+        said += f"\nFor comparison: the same images, below each other in one optimised PNG, take {bits:.3f} bits/dim.\n"
     return said
 
 

@@ -48,7 +48,7 @@ def _pixelcnn(name: str, data: str, full: dict[str, Any], small: dict[str, Any],
     Small batches, since on two cores the number of steps is what is short. The gradient's norm lies near 200 nats; its rare
     spikes early on are clipped.
     """
-    both = {"kind": "pixelcnn", "data": data, "objective": "likelihood", "clip": 500.0}
+    both: dict[str, Any] = {"kind": "pixelcnn", "data": data, "objective": "likelihood", "clip": 500.0}
     gpu = Recipe(name, settings=common | full, steps=12_000, learning_rate=2e-3, warmup=500, average=0.9995, **both)
     cpu = Recipe(
         f"{name}-cpu",

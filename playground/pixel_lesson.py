@@ -26,7 +26,9 @@ class PixelSettings(Settings):
     which: int = Field(default=0, ge=0, lt=MOST)
     frame: int = Field(default=-1, ge=-1, le=3 * 32 * 32)
     speed: int = Field(default=60, ge=0, le=1_000)
-    changes: str = Field(default="", max_length=90, pattern=rf"^(\d{{1,4}}:\d{{1,3}}(,\d{{1,4}}:\d{{1,3}}){{0,{wire.MAX_CHANGES - 1}}})?$")
+    changes: str = Field(
+        default="", max_length=90, pattern=rf"^(\d{{1,4}}:\d{{1,3}}(,\d{{1,4}}:\d{{1,3}}){{0,{wire.MAX_CHANGES - 1}}})?$"
+    )
     seen: bool = True
     surprise: bool = False
     scale: Literal["local", "global"] = "global"
@@ -68,9 +70,7 @@ def code(settings: PixelSettings) -> dict[str, str]:
     if one:
         noise_line = "from models.noise import Noise\n"
         noise = f"Noise({settings.seed}, first={settings.which})" if settings.which else f"Noise({settings.seed})"
-        given = (
-            f"given = torch.zeros({c}, {h}, {w}, dtype=torch.uint8)\nmask = torch.zeros({c}, {h}, {w}, dtype=torch.bool)\n"
-        )
+        given = f"given = torch.zeros({c}, {h}, {w}, dtype=torch.uint8)\nmask = torch.zeros({c}, {h}, {w}, dtype=torch.bool)\n"
         for change in settings.changes.split(","):
             t, value = (int(part) for part in change.split(":"))
             place = f"[{t % c}, {t // c // w}, {t // c % w}]"
@@ -95,11 +95,12 @@ def code(settings: PixelSettings) -> dict[str, str]:
             f"{w // 2 - round(share * w / 2)}:{w // 2 - round(share * w / 2) + round(share * w)}] = False\n"
         ),
     }[settings.keep]
+    warm = ", temperature=1e-6" if settings.temperature == 0 else heat  # at 0 itself nothing can be weighed
     given_label = f", labels=torch.full((8,), {y})" if y >= 0 else ""
     complete = (
         f"{torch_line}{zoo_line}from models import completion\n{picture}"
         f"known = torch.zeros({h}, {w}, dtype=torch.bool)\n{part}"
-        f"found = completion.complete(model, x, known, 8, noise={settings.seed}{given_label}{heat})\n"
+        f"found = completion.complete(model, x, known, 8, noise={settings.seed}{given_label}{warm})\n"
         "print(found.exact, found.effective_samples)\nimages = found.images\n"
     )
     told = f", torch.tensor([{y}])" if y >= 0 else ""

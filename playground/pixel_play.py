@@ -27,7 +27,7 @@ from models import completion, zoo
 from models.contract import Noise, Spec
 from models.data import images, prepare, sprites
 from models.measures.likelihood import bits_per_dim, share_at_least
-from models.pixel_writer import Orders, Row, Writer, is_prefix, naive_steps, orders
+from models.pixel_writer import COLDEST, Orders, Row, Writer, is_prefix, naive_steps, orders
 from models.pixelcnn import PixelCNN, in_scan_order
 from models.receptive_field import all_seen
 from playground import uploads, wire
@@ -270,7 +270,9 @@ def _halves(log_p: torch.Tensor) -> np.ndarray:
 
 def _weighed(model: PixelCNN, written: Orders, finished: torch.Tensor, asked: wire.WriteQuery) -> dict[str, Any]:
     """What is to be said of completions: whether they are draws from p(whole | part), or what they weigh."""
-    found = completion.weigh(model, finished, written.known[0], written.labels, noise=asked.seed, temperature=asked.temperature)
+    found = completion.weigh(
+        model, finished, written.known[0], written.labels, noise=asked.seed, temperature=max(asked.temperature, COLDEST)
+    )
     return {
         "exact": found.exact,
         "log_weights": [float(w) for w in found.log_weights],
@@ -316,8 +318,8 @@ def references(card: zoo.Card) -> dict[str, Any]:
         raw = zoo.load(card.name).sample(10, noise=1, labels=torch.arange(10) if card.spec.classes else None)
         return {"from": None, "pictures": [wire.text_of(one.numpy()) for one in raw], "names": images.CLASSES[card.data]}
     grey = reference_pictures("mnist")
-    raw = np.stack([np.frombuffer(wire.bytes_of(one), np.uint8).reshape(1, 28, 28) for one in grey["pictures"]])
-    two = images.binarise(torch.from_numpy(raw.copy()), torch.arange(len(raw)), 0)
+    pixels = np.stack([np.frombuffer(wire.bytes_of(one), np.uint8).reshape(1, 28, 28) for one in grey["pictures"]])
+    two = images.binarise(torch.from_numpy(pixels), torch.arange(len(pixels)), 0)
     return grey | {"pictures": [wire.text_of(one.numpy()) for one in two]}
 
 

@@ -9,8 +9,8 @@ One shape on a black ground, 32 × 32, drawn anti-aliased from seven numbers:
     down    −1 to 1, from the top to the bottom
     hue     0 to 1, red over green and blue to magenta: it ends before it would come back to red
 
-After Matthey, Higgins, Hassabis, Lerchner (2017), "dSprites", whose factors these are but for the hue; the pictures are our own,
-a function of the factors, in any number, and need no file. `render` draws, `draw` takes factors at random.
+After Matthey, Higgins, Hassabis, Lerchner (2017), "dSprites", whose factors these are but for the hue; the pictures are our
+own, a function of the factors, in any number, and need no file. `render` draws, `draw` takes factors at random.
 """
 
 from __future__ import annotations

@@ -94,7 +94,10 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
                 new = gr.Button(WORDS["new_seed"], variant="primary", elem_id="new-seed", min_width=80)
             controls: dict[str, Any] = {
                 "model": gr.Dropdown(
-                    [(WORDS["model_choices"][key], key) for key in models], value=start.model, label=WORDS["model"], elem_id="model"
+                    [(WORDS["model_choices"][key], key) for key in models],
+                    value=start.model,
+                    label=WORDS["model"],
+                    elem_id="model",
                 ),
                 "label": gr.Radio(value=start.label, label=WORDS["label"], elem_id="label", **_form(start)["label"]),
                 "temperature": gr.Slider(

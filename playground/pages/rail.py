@@ -68,7 +68,9 @@ def wire(
 
     def rail(settings: Settings) -> list[Any]:
         looks = form(settings)
-        return [gr.update(value=getattr(settings, key), **looks[key]) if key in looks else getattr(settings, key) for key in keys]
+        return [
+            gr.update(value=getattr(settings, key), **looks[key]) if key in looks else getattr(settings, key) for key in keys
+        ]
 
     def nearest(values: tuple[Any, ...]) -> tuple[Any, list[str]]:
         return schema.nearest(dict(zip(keys, values, strict=True)))

@@ -45,8 +45,9 @@ class Histogram:
         self.words = page.locator(".mounted output")
         self.log = page.get_by_role("button", name="log", exact=True)
 
-    def show(self, probabilities: Any, value: int | None = None, **more: Any) -> NDArray[np.uint8]:
-        state = {"value": value, "picked": None, "colour": None, "reference": None, **more}
+    def show(self, probabilities: Any, value: int | None = None, reference: Any = None, **more: Any) -> NDArray[np.uint8]:
+        reference = reference if reference is None else list(map(float, reference))
+        state = {"value": value, "picked": None, "colour": None, "reference": reference, **more}
         self.page.evaluate(
             "(s) => { levels.draw({ ...s, probabilities: Float64Array.from(s.probabilities) }); return settled(); }",
             {**state, "probabilities": list(map(float, probabilities))},
@@ -107,8 +108,18 @@ def bell(count: int, at: float, width: float) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize(
     ("p", "words"),
-    [(0, "0 %"), (1e-7, "< 0.01 %"), (0.0004, "0.04 %"), (0.00994, "0.99 %"), (0.00996, "1.0 %"), (0.0842, "8.4 %")]
-    + [(0.5, "50.0 %"), (0.99951, "99.95 %"), (0.99999, "> 99.99 %"), (1, "100 %")],
+    [
+        (0, "0 %"),
+        (1e-7, "< 0.01 %"),
+        (0.0004, "0.04 %"),
+        (0.00994, "0.99 %"),
+        (0.00996, "1.0 %"),
+        (0.0842, "8.4 %"),
+        (0.5, "50.0 %"),
+        (0.99951, "99.95 %"),
+        (0.99999, "> 99.99 %"),
+        (1, "100 %"),
+    ],
 )
 def test_probabilities_have_the_digits_they_deserve(visitor: Watched, p: float, words: str) -> None:
     found = visitor.page.evaluate(
@@ -136,7 +147,7 @@ def test_the_logarithm_shows_six_decades(histogram: Histogram) -> None:
     expect(histogram.log).to_have_attribute("aria-pressed", "true")
     columns = histogram.picture()[:FLOOR, :, 3]
     body = (columns > 70) & (columns < 110)  # bars alone: at 35 %, unlike the lines of the decades
-    heights = [body[:, int((v + 0.5) * 40)].sum() for v in range(8)]
+    heights = [body[:, 40 * v + (30 if v else 4)].sum() for v in range(8)]  # beside the words of the lines
     assert np.allclose(heights, [HIGH, HIGH * 2 / 3, HIGH / 3, 1, 0, 0, 0, 0], atol=3)
     assert histogram.picks() == []
     histogram.log.click()

@@ -274,6 +274,7 @@ def test_what_is_known_stays_and_what_stands_elsewhere_makes_no_difference(known
 def test_all_known_is_one_image_many_times() -> None:
     done = complete_tiny(tiny(GREY, 2), ALL, 5)
     assert done.exact
+    assert complete_tiny(tiny(GREY, 2), ALL, 5, temperature=1.5).exact
     torch.testing.assert_close(done.mean, scan(WHOLE, tiny(GREY, 2)).double())
 
 

@@ -15,6 +15,7 @@ const COUNTS = [8, 16];
 const NEW_SEEDS = 10_000; // short enough to read aloud, as the rail's are
 const COLDEST = 1e-6; // the temperature that stands for 0, as models.pixel_writer has it: at 0 itself nothing can be weighed
 const PACE = 150; // ms between two requests while a hand is dragging
+const GRACE = 1000; // ms until a request that is overtaken is dropped before its first row: a busy machine is not asked faster
 const PATIENCE = 30; // seconds without a row, until a request is given up
 const FEW = 2; // effective samples: below, one completion has more than half of the weight
 
@@ -69,13 +70,13 @@ export function completeView(host, ctx) {
   const sourceBox = h("div", {});
   const padBox = h("div", { class: "px-part-pad" });
   const givenCanvas = h("canvas", { role: "img" });
-  const keepButtons = KEEPS.map((keep) => h("button", { type: "button", onclick: () => change({ keep }) }, text.keeps[keep]));
+  const keepButtons = KEEPS.map((keep) => h("button", { type: "button", onclick: () => ctx.change({ keep }) }, text.keeps[keep]));
   const shareName = h("span", {});
   const shareValue = h("output", {});
-  const slider = h("input", { type: "range", min: 0, step: 1, oninput: () => change({ share: Math.round((100 * slider.value) / slider.max) }) });
+  const slider = h("input", { type: "range", min: 0, step: 1, oninput: () => ctx.change({ share: Math.round((100 * slider.value) / slider.max) }) });
   const told = h("span", {});
-  const anyButton = h("button", { type: "button", class: "ghost", onclick: () => change({ label: -1 }) }, text.any);
-  const againButton = h("button", { type: "button", class: "primary", title: text.again_help, onclick: () => change({ seed: Math.floor(NEW_SEEDS * Math.random()) }) }, text.again);
+  const anyButton = h("button", { type: "button", class: "ghost", onclick: () => ctx.change({ label: -1 }) }, text.any);
+  const againButton = h("button", { type: "button", class: "primary", title: text.again_help, onclick: () => ctx.change({ seed: Math.floor(NEW_SEEDS * Math.random()) }) }, text.again);
   const title = h("h2", {});
   const progress = h("span", { class: "soft" });
   const countButtons = COUNTS.map((n) => h("button", { type: "button", onclick: () => use(n) }, String(n)));
@@ -115,11 +116,6 @@ export function completeView(host, ctx) {
     update();
   } });
 
-  function change(patch) {
-    ctx.change(patch);
-    update();
-  }
-
   function use(n) {
     count = n;
     update();
@@ -136,6 +132,7 @@ export function completeView(host, ctx) {
 
   let timer = 0;
   let last = -Infinity; // when the last request began, ms
+  let rowless = false; // whether it has not brought a row yet
   /** Draws what follows from the settings alone, and has completions written if those there are of other settings. */
   function update() {
     const want = wanted();
@@ -143,13 +140,14 @@ export function completeView(host, ctx) {
     draw();
     if (!visible || !want.picture || want.key === asked) return;
     clearTimeout(timer);
-    timer = setTimeout(start, Math.max(0, last + PACE - performance.now()));
+    timer = setTimeout(start, Math.max(0, last + (rowless ? GRACE : PACE) - performance.now()));
   }
 
   function start() {
     const want = wanted();
     if (!visible || !want.picture || want.key === asked) return;
     last = performance.now();
+    rowless = true;
     asked = want.key;
     controller.abort();
     controller = new AbortController();
@@ -160,6 +158,7 @@ export function completeView(host, ctx) {
   function giveUp() {
     clearTimeout(timer);
     controller.abort();
+    rowless = false;
     if (!shown?.end || shown.key !== asked) asked = null;
   }
 
@@ -194,6 +193,7 @@ export function completeView(host, ctx) {
           alive();
           run.take(one);
           if (shown !== run) put(run);
+          answered(run);
           progress.textContent = fill(text.row, { row: run.upTo, all: run.model.shape[1] });
           draw();
         },
@@ -202,11 +202,13 @@ export function completeView(host, ctx) {
           run.finish(said);
           if (shown !== run) put(run);
           finished(run);
+          answered(run);
         },
       });
     } catch (error) {
       if (signal.aborted) return; // overtaken, or left
-      asked = null;
+      asked = null; // so that the same can be asked again
+      answered(run);
       progress.textContent = text.stopped;
       tiles.classList.toggle("stale", shown !== run);
       if (late) throw new Refusal(fill(text.stalled, { s: PATIENCE }));
@@ -217,6 +219,13 @@ export function completeView(host, ctx) {
       if (!signal.aborted) tiles.removeAttribute("aria-busy");
     }
   }, (error) => ctx.fail(error));
+
+  /** A request has brought its first row, its end or its failure: if another was wanted meanwhile, it is that one's turn. */
+  function answered(run) {
+    if (!rowless) return;
+    rowless = false;
+    if (wanted().key !== run.key) update();
+  }
 
   /** What is known as planes, then one byte a pixel that says where. */
   function bodyOf({ model, given, mask }) {
@@ -238,7 +247,8 @@ export function completeView(host, ctx) {
   function finished(run) {
     progress.textContent = "";
     below.classList.remove("stale");
-    ctx.took?.(run.end.seconds);
+    ctx.took(run.end.seconds);
+    say(run);
     draw();
     summary.textContent = fill(text.summary, { n: run.n, verdict: verdict.textContent });
   }

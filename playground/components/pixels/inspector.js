@@ -72,7 +72,8 @@ export function inspector(host, ctx, { pick = null, moved = () => {} } = {}) {
   const note = h("p", { class: "soft px-note" });
   const formula = h("div", { class: "px-formula" });
   const side = h("div", { class: "px-side" }, h("div", { class: "px-head" }, title, where), charts, numbers, note, formula);
-  host.append(h("div", { class: "px-inspect" }, h("div", { class: "px-left" }, picture, legend), side));
+  const left = h("div", { class: "px-left" }, picture, legend);
+  host.append(h("div", { class: "px-inspect" }, left, side));
 
   const canvas = pixelCanvas(picture, {
     label: words.canvas,
@@ -198,7 +199,7 @@ export function inspector(host, ctx, { pick = null, moved = () => {} } = {}) {
     const x = (sub) => (sub ? m("msub", [m("mi", "x", "symbol-x"), sub]) : m("mi", "x", "symbol-x"));
     const bar = () => m("mo", "|");
     const y = told ? [m("mo", ","), m("mi", "y")] : [];
-    const left = [m("mi", "log"), m("mi", "p", "symbol-p"), m("mo", "("), x(), ...(told ? [bar(), m("mi", "y")] : []), m("mo", ")"), m("mo", "="),
+    const defined = [m("mi", "log"), m("mi", "p", "symbol-p"), m("mo", "("), x(), ...(told ? [bar(), m("mi", "y")] : []), m("mo", ")"), m("mo", "="),
       m("munderover", [m("mo", "∑"), m("mrow", [m("mi", "t"), m("mo", "="), m("mn", 1)]), m("mn", run.values.length)]),
       m("mi", "log"), m("mi", "p", "symbol-p"), m("mo", "("), x(m("mi", "t")), bar(), x(m("mrow", [m("mo", "<"), m("mi", "t")])), ...y, m("mo", ")")];
     const terms = [];
@@ -212,7 +213,7 @@ export function inspector(host, ctx, { pick = null, moved = () => {} } = {}) {
     const sum = total(run, frame);
     const whole = frame === run.values.length;
     const right = frame ? [m("mo", "="), ...terms, m("mo", whole ? "=" : "→"), m("mn", number(sum, 1)), m("mtext", fill(words.nats_here, { what: whole ? "" : words.so_far }))] : [];
-    formula.replaceChildren(...[left, right].filter((part) => part.length).map((part) => h("div", { class: "formula" }, m("math", [m("mrow", part)]))));
+    formula.replaceChildren(...[defined, right].filter((part) => part.length).map((part) => h("div", { class: "formula" }, m("math", [m("mrow", part)]))));
     formula.title = fill(words.formula, { sum: number(sum, 1), t: frame, of: run.values.length });
   }
 
@@ -220,6 +221,7 @@ export function inspector(host, ctx, { pick = null, moved = () => {} } = {}) {
     draw,
     canvas,
     side,
+    left,
     focus,
     pinned: () => pinned,
     unpin() {

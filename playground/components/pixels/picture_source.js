@@ -144,7 +144,10 @@ export function pictureSource(host, ctx, { changed, drawPlace, pad = host, area 
 
   function accept(want, { picture, ref, name }) {
     const fresh = want.file && want.file !== ctx.own.file;
-    if (fresh) ctx.own.file = want.file;
+    if (fresh) {
+      ctx.own.file = want.file;
+      ctx.fine();
+    }
     if (want.file) {
       paintPicture(ownCanvas, picture, want.model.shape, want.model.levels);
       ownButton.hidden = false;

@@ -37,6 +37,7 @@ export function writeView(host, ctx, { bar }) {
   let main = null; // { run, i }: what stands large
   let frame = 0;
   let requests = new AbortController();
+  let count = 0; // of runs begun
   const seedsTitle = h("h2", {}, text.seeds);
   const seeds = h("div", { class: "px-seeds" });
   const branchTitle = h("h2", {}, text.branches);
@@ -49,9 +50,9 @@ export function writeView(host, ctx, { bar }) {
   const heat = h("p", { class: "soft px-typical" });
   const summary = h("p", { class: "hidden-text", "aria-live": "polite" });
   const place = h("div", {});
-  const rows = h("div", { class: "px-rows" }, h("div", {}, seedsTitle, seeds), h("div", {}, branchTitle, branchBox));
-  host.append(place, h("div", { class: "px-show" }, seenBox, surpriseBox, scaleLabel), heat, rows, summary);
+  host.append(place, heat, branchTitle, branchBox, summary);
   const glass = inspector(place, ctx, { pick: put, moved: () => line.pause() });
+  glass.left.append(h("div", { class: "px-show" }, seenBox, surpriseBox, scaleLabel), seedsTitle, seeds);
 
   function box(key, label) {
     const input = h("input", { type: "checkbox", id: `px-${key}`, onchange: () => ctx.change({ [key]: input.checked }) });
@@ -104,6 +105,9 @@ export function writeView(host, ctx, { bar }) {
   function draw() {
     if (!main) return;
     const { run, i } = main;
+    host.dataset.frame = frame; // what is shown, and of which request: for whoever watches
+    host.dataset.ready = run.ready;
+    host.dataset.requests = count;
     const { levels } = run.model;
     const logits = run.logits[i];
     glass.draw({
@@ -195,7 +199,10 @@ export function writeView(host, ctx, { bar }) {
           run.logits[0].set(one.logits, from * run.model.levels);
         }
         run.ready = from + width;
-        if (!begun) first();
+        if (!begun) {
+          count++;
+          first();
+        }
         begun = true;
         if (main?.run === run) line.set({ frames: run.ready + 1, more: run.ready < run.size });
       },
@@ -323,7 +330,8 @@ export function writeView(host, ctx, { bar }) {
       for (const [input, key] of [[seenBox, "seen"], [surpriseBox, "surprise"]]) input.firstChild.checked = ctx.settings()[key];
       scaleBox.value = ctx.settings().scale;
       scaleLabel.hidden = !ctx.settings().surprise;
-      if (["model", "label", "n", "seed"].some((key) => changed.has(key))) start({ play: true });
+      if (changed.has("speed")) line.setSpeed(ctx.settings().speed || Infinity);
+      if (["model", "label", "n", "seed"].some((key) => changed.has(key))) start({ play: ctx.settings().frame < 0 });
       else if (changed.has("changes") || changed.has("which")) grow();
       else draw();
       if (changed.has("frame") && !line.playing() && main) line.go(ctx.settings().frame < 0 ? main.run.size : ctx.settings().frame);
