@@ -284,7 +284,7 @@ def sample(
         writer, part = Writer(model), images[first : first + AT_ONCE]
         writer.admit(wanted[slice(first, first + AT_ONCE)])
         for row in _rows(writer):
-            part[torch.arange(len(part)), :, row.row] = row.values
+            part[torch.arange(len(part), device=row.row.device), :, row.row] = row.values
     return images
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from torch.nn.functional import log_softmax
@@ -36,6 +36,7 @@ from playground.inference import Inference
 from playground.play import PATIENCE, _card, answered, decoders, reference_pictures, sentences
 from playground.writing import End, Job, Rooms
 
+LOOK = 0.5  # seconds between two looks at whether a request that waits is still there
 RACE_SECONDS = 12.0  # of computing, for the slow one: what is left is estimated
 INK = sprites.rgb(torch.tensor([0.55], dtype=torch.float64))[0]  # the colour of a drawn sprite
 
@@ -79,7 +80,7 @@ def routes(inference: Inference) -> list[Route]:
         began = time.perf_counter()
         rooms.put(job)
         try:  # what is wrong with the request is an error; what goes wrong later breaks the stream off
-            first, _ = await asyncio.wait_for(told.get(), PATIENCE)
+            first = await _first(request, told)
         except BaseException:
             job.cancelled = True
             raise
@@ -185,6 +186,19 @@ def routes(inference: Inference) -> list[Route]:
         Route("/play/pixels/prepare", sentences(prepared), methods=["POST"]),
         Route("/play/pixels/race", sentences(race)),
     ]
+
+
+async def _first(request: Request, told: asyncio.Queue[Any]) -> Any:
+    """The first news of a job. Raises TimeoutError when it does not come, ClientDisconnect when nobody waits for it."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return (await asyncio.wait_for(told.get(), LOOK))[0]
+        except TimeoutError:
+            if await request.is_disconnected():
+                raise ClientDisconnect from None
+            if time.monotonic() > until:
+                raise
 
 
 def pixelcnn(name: str) -> zoo.Card:

@@ -138,5 +138,8 @@ class Rooms:
     def _finished(self, model: PixelCNN, guest: _Guest) -> bool:
         if guest.row < guest.images.shape[2]:
             return False
-        guest.job.tell(End(guest.images, guest.job.last(model, guest.orders, guest.images)))
+        try:
+            guest.job.tell(End(guest.images, guest.job.last(model, guest.orders, guest.images)))
+        except Exception as error:  # the job's own: nobody else is disturbed
+            guest.job.tell(error)
         return True

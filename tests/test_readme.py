@@ -40,9 +40,18 @@ def test_the_example_of_use_runs() -> None:
     assert found["images"].shape == (16, 1, 28, 28)
 
 
-def test_the_example_of_points_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_of_a_pixelcnn_runs(capsys: pytest.CaptureFixture[str]) -> None:
     found: dict = {}
     exec(blocks()[1], found)
+    value, log_p, largest = (float(word) for word in capsys.readouterr().out.splitlines()[0].split())
+    assert int(found["image"][0, 0, 10, 13]) == value
+    assert log_p <= 0 < largest <= 1
+    assert torch.isfinite(found["model"].log_prob(found["image"]).nats).all()
+
+
+def test_the_example_of_points_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    found: dict = {}
+    exec(blocks()[2], found)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("1 E ")
     assert lines[-1].split()[1] == "M"
@@ -51,7 +60,7 @@ def test_the_example_of_points_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_worked_example_of_a_model_keeps_the_contract(tmp_path: Path) -> None:
     found: dict = {}
-    exec(blocks()[2], found)
+    exec(blocks()[3], found)
     kind: type[GenerativeModel] = found["PixelFrequencies"]
     model = kind(shape=(1, 1, 3), levels=4)
     with torch.no_grad():
@@ -71,6 +80,12 @@ def test_the_table_of_checkpoints_tells_their_recorded_scores() -> None:
     for card in zoo.cards():
         scores = card.scores["scores"]
         row = next(line for line in README.splitlines() if line.startswith(f"| `{card.name}`"))
+        if card.spec.kind == "pixelcnn":
+            assert f"{scores['exact']['nats']:.1f}".replace("-", "−") in row
+            assert f"{scores['exact']['bits_per_dim']:.3f}" in row
+            if card.spec.classes:
+                assert f"{scores['given_label']['bits_per_dim']:.3f}" in row
+            continue
         assert f"{scores['elbo']['nats']:.1f}".replace("-", "−") in row
         assert f"{scores['elbo']['bits_per_dim']:.3f}" in row
         assert f"{scores['importance']['bits_per_dim']:.3f}" in row
@@ -78,5 +93,5 @@ def test_the_table_of_checkpoints_tells_their_recorded_scores() -> None:
 
 def test_the_pictures_of_the_readme_are_there() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     assert all((ROOT / picture).is_file() for picture in pictures)

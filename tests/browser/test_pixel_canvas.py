@@ -250,6 +250,13 @@ def test_the_pixel_in_hand_stands_out_on_black_and_on_white(canvas: Canvas, at: 
         assert (both == canvas.token("x")).all(-1).sum() >= 4 * 14 * 2 - 16
 
 
+def test_a_small_pixel_in_hand_keeps_its_colour(canvas: Canvas) -> None:
+    picture = canvas.show(np.full(56 * 56, 100, np.uint8), shape=[1, 56, 56], at=56 * 30 + 30)
+    blocks = cells(picture, 56, 56)  # of 7 pixels
+    assert np.all(blocks[30, 30] == 100)
+    assert (blocks[29, 30] == canvas.token("hot")).all(-1).any()
+
+
 def test_regions_and_changes_are_marked_where_they_are(canvas: Canvas) -> None:
     values = np.full((28, 28), 128, np.uint8)
     region = np.zeros((28, 28), np.uint8)

@@ -250,9 +250,10 @@ def influence(model: PixelCNN, x: Tensor) -> Tensor:
 
 @NETWORKS
 @pytest.mark.parametrize("layers", [1, 2, 4, 7])
-@pytest.mark.parametrize("colours", [1, 3])
-def test_gradients_reach_what_the_shapes_of_the_kernels_reach_and_nothing_else(colours: int, layers: int, gated: bool) -> None:
-    size = (6, 9)
+@pytest.mark.parametrize(("colours", "size"), [(1, (6, 9)), (3, (6, 9)), (1, (2, 26)), (2, (15, 3))], ids=str)
+def test_gradients_reach_what_the_shapes_of_the_kernels_reach_and_nothing_else(
+    colours: int, size: tuple[int, int], layers: int, gated: bool
+) -> None:
     pixels = torch.from_numpy(seen_pixels(size, layers, gated))
     expected = pixels.repeat_interleave(colours, 0).repeat_interleave(colours, 1)
     for pixel, later in itertools.product(range(len(pixels)), range(colours)):  # of one pixel, colours before

@@ -11,6 +11,8 @@ import { inspector, total } from "./inspector.js";
 import { fromHalf, rgba, toPlanes, write } from "./stream.js";
 
 const SPEEDS = [1, 5, 20, 60, 200, Infinity]; // sub-pixels a second
+// Settings where something is to be seen: where sampling fails, and where the network does.
+const TRIES = { cold: { temperature: 0 }, hot: { temperature: 1.4 }, blind: { model: "mnist-plain", seen: true, surprise: false, temperature: 1 }, normal: { temperature: 1 } };
 const MOST_CHANGES = 8;
 const MOST_BRANCHES = 5;
 
@@ -50,7 +52,9 @@ export function writeView(host, ctx, { bar }) {
   const heat = h("p", { class: "soft px-typical" });
   const summary = h("p", { class: "hidden-text", "aria-live": "polite" });
   const place = h("div", {});
-  host.append(place, heat, branchTitle, branchBox, summary);
+  const tries = h("div", { class: "px-tries", role: "group", "aria-label": text.tries }, h("span", { class: "soft" }, text.tries), ...Object.entries(TRIES).map(([name, patch]) =>
+    h("button", { type: "button", class: "ghost", title: text.tries_mean[name], onclick: () => attempt(patch) }, text.tries_of[name])));
+  host.append(place, heat, tries, branchTitle, branchBox, summary);
   const glass = inspector(place, ctx, { pick: put, moved: () => line.pause() });
   glass.left.append(h("div", { class: "px-show" }, seenBox, surpriseBox, scaleLabel), seedsTitle, seeds);
 
@@ -164,6 +168,13 @@ export function writeView(host, ctx, { bar }) {
     for (let p = Math.floor(Math.min(frame, run.ready) / c); p < height * width; p++) data[4 * p + 3] = 0;
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
     canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
+  }
+
+  /** An experiment: the settings, and an image written with them. */
+  function attempt(patch) {
+    const other = patch.model && patch.model !== ctx.settings().model;
+    ctx.change({ ...patch, changes: "", frame: -1, ...(other ? { which: 0 } : {}) });
+    if (!other) start({ play: true });
   }
 
   /** Another seed becomes the large one. */
