@@ -25,7 +25,7 @@ class PixelSettings(Settings):
     n: int = Field(default=4, ge=1, le=MOST)
     which: int = Field(default=0, ge=0, lt=MOST)
     frame: int = Field(default=-1, ge=-1, le=3 * 32 * 32)
-    speed: int = Field(default=60, ge=0, le=1_000)
+    speed: Literal[1, 5, 20, 60, 200, 0] = 60
     changes: str = Field(
         default="", max_length=90, pattern=rf"^(\d{{1,4}}:\d{{1,3}}(,\d{{1,4}}:\d{{1,3}}){{0,{wire.MAX_CHANGES - 1}}})?$"
     )

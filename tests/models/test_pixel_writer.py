@@ -237,8 +237,9 @@ class Desk:
 
 @NETWORKS
 @pytest.mark.parametrize("classes", [0, 2])
-def test_images_that_come_in_and_leave_at_any_time_are_as_if_alone(classes: int, gated: bool) -> None:
-    model = random(shape=(2, 7, 4), levels=4, layers=5, classes=classes, gated=gated)
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_images_that_come_in_and_leave_at_any_time_are_as_if_alone(device: str, classes: int, gated: bool) -> None:
+    model = random(shape=(2, 7, 4), levels=4, layers=5, classes=classes, gated=gated).to(device)
     wanted = of_every_mask(model)
     names = list(masks(model.spec.shape))
     alone = torch.cat([written(model, wanted[n : n + 1])[0] for n in range(len(wanted))])

@@ -401,6 +401,7 @@ def test_a_stored_model_is_the_one_with_rounded_weights(shape: tuple[int, int, i
         (lambda m, x: m.logits(x, torch.tensor([0, -1, 1])), "Labels -1 to 1 are not within 0 and 2"),
         (lambda m, x: PixelCNN(levels=1), "1 levels are not within 2 and 256"),
         (lambda m, x: PixelCNN(levels=257), "257 levels are not within 2 and 256"),
+        (lambda m, x: PixelCNN(layers=0), "0 layers are too few: at least 1"),
     ],
 )
 def test_bad_input_gets_a_sentence(call: Callable[[PixelCNN, Tensor], object], sentence: str) -> None:

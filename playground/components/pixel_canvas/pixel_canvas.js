@@ -76,7 +76,7 @@ export function heatLegend(host, { scale, unit }) {
 
   function draw(next) {
     ({ scale, unit } = { scale, unit, ...next });
-    const words = [0, scale / 2, scale].map((v) => number(v, Number.isInteger(v) ? 0 : 1));
+    const words = [0, scale / 2, scale].map((v) => number(v, Number.isInteger(v) ? 0 : v < 1 ? 2 : 1));
     words[2] += `\u00a0${unit}`;
     ticks.forEach((tick, i) => (tick.textContent = words[i]));
     element.setAttribute("aria-label", `${words[0]} – ${words[2]}`);

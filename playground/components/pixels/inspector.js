@@ -77,6 +77,7 @@ export function inspector(host, ctx, { pick = null, moved = () => {} } = {}) {
 
   const canvas = pixelCanvas(picture, {
     label: words.canvas,
+    description: words.canvas_kind,
     point: (pixel) => {
       pointed = pixel;
       render();
@@ -133,7 +134,8 @@ export function inspector(host, ctx, { pick = null, moved = () => {} } = {}) {
     const [c, height, width] = run.shape;
     const pixel = focus();
     const there = pixel !== null && pixel * c < frame; // at least one colour of it is written
-    const seen = settings.seen && field && pixel !== null && !settings.surprise ? field(pixel) : null;
+    const looking = pointed !== null || pinned !== null || frame < run.values.length; // a finished image is shown as it is
+    const seen = settings.seen && looking && field && pixel !== null && !settings.surprise ? field(pixel) : null;
     const bits = settings.surprise && run.logp ? bitsOf(run.logp, run.shape) : null;
     const top = bits ? (settings.scale === "local" ? Math.max(0.01, ...bits.subarray(0, Math.ceil(frame / c))) : GLOBAL * c) : 0;
     canvas.draw({
