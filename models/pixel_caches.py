@@ -100,7 +100,7 @@ class GatedCache:
         for i, d in enumerate(self.dilations):
             push(self.kept[i], v, d)
             weights, offset = self.layer_above[i]
-            z = row_taps(self.kept[i][:, [0, d]], self.width, 3, d) @ weights + offset  # (B, W, 2C)
+            z = row_taps(self.kept[i][:, ::d], self.width, 3, d) @ weights + offset  # (B, W, 2C)
             link = z @ self.layer_link[i][0] + self.layer_link[i][1]
             label = self.label[i]
             if labels is not None and label is not None:

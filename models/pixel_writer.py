@@ -94,7 +94,12 @@ def orders(
     """Checked and in full. Without labels, a conditional model's are drawn: every class is as likely. Raises ValueError."""
     spec, noise = model.spec, Noise.of(noise)
     device = next(model.parameters()).device
-    temperatures = torch.as_tensor(temperature, dtype=torch.float64).expand(n).clone()
+    if n < 0:
+        raise ValueError(f"{n} images are fewer than none.")
+    temperatures = torch.as_tensor(temperature, dtype=torch.float64)
+    if temperatures.shape not in ((), (n,)):
+        raise ValueError(f"There is one temperature, or one for each of {n} images, not {tuple(temperatures.shape)}.")
+    temperatures = temperatures.expand(n).clone()
     wrong = temperatures[~((temperatures >= 0) & (temperatures < torch.inf))]
     if len(wrong):
         raise ValueError(f"temperature {float(wrong[0]):g} is not a finite number of at least 0.")
@@ -122,6 +127,10 @@ def _known(spec: Spec, n: int, given: Tensor | None, mask: Tensor | None) -> tup
         raise ValueError(f"What is given is uint8 {spec.shape} or {(n, *spec.shape)}, not {given.dtype} {tuple(given.shape)}.")
     if mask.dtype != torch.bool or mask.shape[-2:] != spec.shape[1:] or mask.dim() not in (2, 3, 4):
         raise ValueError(f"A mask is bool {spec.shape[1:]} or {spec.shape}, not {mask.dtype} {tuple(mask.shape)}.")
+    fits = (spec.shape[1:], (1, *spec.shape[1:]), spec.shape, (n, *spec.shape))
+    if mask.shape not in fits or given.shape not in (spec.shape, (n, *spec.shape)):
+        shapes = f"{tuple(given.shape)} and {tuple(mask.shape)}"
+        raise ValueError(f"{shapes} are not one image and mask of shape {spec.shape}, nor {n} of them.")
     known = mask.expand(n, *spec.shape)
     given = given.expand(n, *spec.shape)
     highest = int(given[known].max()) if known.any() else 0

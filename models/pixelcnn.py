@@ -96,7 +96,11 @@ class PixelCNN(GenerativeModel):
         return torch.logsumexp(posterior[:, :, None] + torch.stack(per_class), dim=0)
 
     def loss(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """−log p(x|y) in nats, `(B,)`: for training, where the whole batch passes at once."""
+        """−log p(x|y) in nats, `(B,)`: for training, where the whole batch passes at once. Labels of a model without classes
+        are left aside; a conditional one needs them (ValueError).
+        """
+        if self.spec.classes and labels is None:
+            raise ValueError(f"This PixelCNN has {self.spec.classes} classes: its loss needs labels.")
         logits = self.conditional_logits(x, labels if self.spec.classes else None)
         return cross_entropy(logits.float(), x.long(), reduction="none").flatten(1).sum(1)
 
@@ -203,7 +207,8 @@ def checked_labels(labels: Tensor | None, n: int, spec: Spec) -> Tensor | None:
 
 
 def log_prob_of(logits: Tensor, x: Tensor) -> Tensor:
-    """Of `(B, levels, C, H, W)`, log p of the levels of `x` in nats: float64 `(B, C, H, W)`."""
+    """Of `(B, levels, C, H, W)`, log p of the levels of `x` in nats: float64 `(B, C, H, W)`. At least float32 all the way."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return chosen(logits, x).double() - torch.logsumexp(logits, dim=1).double()
 
 

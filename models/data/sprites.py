@@ -122,9 +122,9 @@ def _ellipse(u: Tensor, v: Tensor) -> Tensor:
 
 def _heart(u: Tensor, v: Tensor) -> Tensor:
     """Signed distance to a heart: a square on its corner, with a half disc on each of its upper sides."""
-    half = 0.62  # half side of the square
+    half = 0.55  # half side of the square: with its discs the heart reaches as far as the large square's corners
     r = 1 / math.sqrt(2)
-    across, up = u.abs(), -(v + 0.05) - 0.1  # up from the square's centre
+    across, up = u.abs(), -v - 0.12  # up from the square's centre
     # In the square's own axes the right disc sits on the middle of one side.
     p, q = r * (across + up), r * (across - up)
     disc = torch.hypot(p - half, q) - half
@@ -138,6 +138,8 @@ def _check(factors: Factors) -> None:
         raise ValueError(f"Shapes are 0 to {len(SHAPES) - 1} ({', '.join(SHAPES)}).")
     for name, (low, high) in RANGES.items():
         values = getattr(factors, name)
-        wrong = values[~((values >= low) & (values <= high))]
+        ends = name == "angle"  # there the upper end is left out
+        wrong = values[~((values >= low) & (values < high if ends else values <= high))]
         if len(wrong):
-            raise ValueError(f"{name} {float(wrong[0]):g} is not within {low:g} and {high:g}.")
+            limits = f"at least {low:g} and below {high:g}" if ends else f"within {low:g} and {high:g}"
+            raise ValueError(f"{name} {float(wrong[0]):g} is not {limits}.")

@@ -551,7 +551,6 @@ def test_bad_input_gets_a_sentence(call: str, settings: dict[str, Any], sentence
         list(getattr(model, call)(2, noise=0, **settings))
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="torch's own error about expanding comes instead of a sentence")
 @pytest.mark.parametrize(
     "settings",
     [

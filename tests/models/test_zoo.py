@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from models import zoo
+from models.contract import Density
 from models.data import images
 from models.recipes import RECIPES
 from models.vae import VAE
@@ -115,7 +117,8 @@ def test_companions_are_none_where_there_are_none(checkpoints: Path) -> None:
 
 
 def test_every_recipe_has_a_checkpoint() -> None:
-    assert set(RECIPES) <= set(NAMES)
+    """One for the GPU and one for two cores ("-cpu") make the same checkpoint."""
+    assert {name.removesuffix("-cpu") for name in RECIPES} == set(NAMES)
 
 
 @pytest.fixture
@@ -137,36 +140,47 @@ class TestCommittedCheckpoint:
         card = zoo.card(name)
         assert card.data in images.NAMES
         assert not (COMMITTED / name / "state.safetensors").exists()
-        recipe = RECIPES[name]
+        recipe = RECIPES[card.scores.get("recipe", name)]
+        assert recipe.name.removesuffix("-cpu") == name
         assert (card.data, card.spec.kind) == (recipe.data, recipe.kind)
         assert recipe.settings.items() <= card.settings.items()
 
     def test_its_card_shows_its_scores(self, name: str) -> None:
         text, scores = (COMMITTED / name / "README.md").read_text(), zoo.card(name).scores
-        assert scores["training"]["steps"] == scores["training"]["of"] == RECIPES[name].steps
+        training, recipe = scores["training"], RECIPES[scores.get("recipe", name)]
+        assert training["steps"] <= training["of"] == recipe.steps
+        assert (training["steps"] < recipe.steps) == ("an unfinished run" in text)
         for one in scores["scores"].values():
             assert f"{one['nats']:.2f}" in text
             assert f"{one['bits_per_dim']:.4f}" in text
-        assert scores["scores"]["elbo"]["images"] == 10_000
+        assert next(iter(scores["scores"].values()))["images"] == 10_000
+        if "elbo" not in scores["scores"]:
+            assert zoo.card(name).spec.density is Density.EXACT
+            return
         # The estimate lies above the bound on the same images, but for chance.
         bound, estimate = (scores["scores"][key] for key in ("elbo_of_the_same_images", "importance"))
         assert bound["images"] == estimate["images"]
         assert estimate["nats"] > bound["nats"] - 4 * bound["sampling_standard_error"]
 
     def test_its_numbers_are_finite_on_pictures_it_never_saw(self, name: str) -> None:
-        reference = images.load("digits", "test").pixels[:20]
         model = zoo.load(name)
+        c, h, w = model.spec.shape
+        grey = torch.nn.functional.interpolate(images.load("digits", "test").pixels[:4].double(), size=(h, w))
+        reference = images.to_levels(grey.to(torch.uint8), model.spec.levels).expand(-1, c, -1, -1).contiguous()
         with torch.inference_mode():
             found = model.log_prob(reference, samples=2, noise=0)
         assert found.nats.isfinite().all()
         assert found.nats.max() < 0
         picture = zoo.constant_picture(name)
-        assert picture is not None
+        assert (picture is None) == (model.spec.latent == 0)
+        if picture is None:
+            return
         assert picture.log_prob(reference).isfinite().all()
 
     def test_it_beats_the_best_constant_picture_and_all_levels_alike(self, name: str) -> None:
-        """8 bits per dimension are what knowing nothing costs."""
-        assert zoo.card(name).scores["scores"]["elbo"]["bits_per_dim"] < 8
+        """8 bits per dimension are what knowing nothing costs; log₂ of the levels, in general."""
+        card = zoo.card(name)
+        assert next(iter(card.scores["scores"].values()))["bits_per_dim"] < math.log2(card.spec.levels)
 
     def test_two_latents_come_with_a_map_of_all_test_images(self, name: str) -> None:
         encoded, spec = zoo.encoded(name), zoo.card(name).spec
@@ -183,4 +197,5 @@ class TestCommittedCheckpoint:
 
     def test_sample_16_begins_with_sample_8(self, name: str) -> None:
         model = zoo.load(name)
-        assert torch.equal(model.sample(16, noise=0)[:8], model.sample(8, noise=0))
+        n = 16 if model.spec.kind == "vae" else 4
+        assert torch.equal(model.sample(n, noise=0)[: n // 2], model.sample(n // 2, noise=0))

@@ -62,12 +62,12 @@ QUANTILES = [4 * i / 100 for i in range(101)]  # bits/dim of the held-out images
 def published(folder: Path, name: str, *, data: str, seed: int = 0, **settings: Any) -> None:
     """A checkpoint of random weights, so large that a place depends visibly on all that it may see."""
     torch.manual_seed(seed)
-    model = PixelCNN(**{"channels": 5, "layers": 1, "embedding": 3, "hidden": 5, **settings}).double()
+    model = PixelCNN(**{"channels": 5, "layers": 1, "embedding": 3, "hidden": 5, **settings})
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.4)
         model.head.out.weight.mul_(3)
-    model.save_pretrained(folder / name, storage=torch.float64)
+    model.save_pretrained(folder / name)
     scores = {
         "weights_sha256": zoo.digest(folder / name / "model.safetensors"),
         "data": data,
