@@ -108,7 +108,11 @@ class Inference:
             raise Busy(f"{LONG_JOBS} long computations are under way, which is the limit: try again in a moment.")
         job = _Stream(slices, Future())
         self._long.append(job)
-        self._put(_Call(lambda: None, Future()))  # wakes the thread
+        try:
+            self._put(_Call(lambda: None, Future()))  # wakes the thread
+        except Busy:
+            self._long.remove(job)
+            raise
         return job.future
 
     def model(self, name: str) -> GenerativeModel:

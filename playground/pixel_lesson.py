@@ -73,6 +73,8 @@ def code(settings: PixelSettings) -> dict[str, str]:
         given = f"given = torch.zeros({c}, {h}, {w}, dtype=torch.uint8)\nmask = torch.zeros({c}, {h}, {w}, dtype=torch.bool)\n"
         for change in settings.changes.split(","):
             t, value = (int(part) for part in change.split(":"))
+            if t >= spec.dims or value >= spec.levels:
+                continue  # the page says so in a sentence
             place = f"[{t % c}, {t // c // w}, {t // c % w}]"
             given += f"given{place}, mask{place} = {value}, True\n"
         known = ", given=given, mask=mask"

@@ -142,7 +142,12 @@ def routes(inference: Inference) -> list[Route]:
 
     async def pictures(request: Request) -> Response:
         card = pixelcnn(wire.query(request, wire.ModelQuery).model)
-        return JSONResponse(await asyncio.to_thread(references, card))
+        found = await asyncio.to_thread(references, card)
+        if not found["pictures"]:
+            found = await answered(
+                inference.submit(lambda: own_samples(card, inference.model(card.name)), key=("own", card.name))
+            )
+        return JSONResponse(found)
 
     async def prepared(request: Request) -> Response:
         asked = wire.query(request, wire.PixelPrepareQuery)
@@ -285,7 +290,12 @@ def _halves(log_p: torch.Tensor) -> np.ndarray:
 def _weighed(model: PixelCNN, written: Orders, finished: torch.Tensor, asked: wire.WriteQuery) -> dict[str, Any]:
     """What is to be said of completions: whether they are draws from p(whole | part), or what they weigh."""
     found = completion.weigh(
-        model, finished, written.known[0], written.labels, noise=asked.seed, temperature=max(asked.temperature, COLDEST)
+        model,
+        finished,
+        written.known[0],
+        written.labels,
+        noise=Noise(asked.seed, first=asked.first),
+        temperature=max(asked.temperature, COLDEST),
     )
     return {
         "exact": found.exact,
@@ -326,15 +336,17 @@ def references(card: zoo.Card) -> dict[str, Any]:
         few = images.to_levels(sprites.render(sprites.draw(10, noise=len(images.SPLITS))), card.spec.levels)
         return {"from": images.TITLES["sprites"], "pictures": [wire.text_of(one.numpy()) for one in few], "names": None}
     if card.data != "mnist-binary":
-        found = reference_pictures(card.data)
-        if found["pictures"]:
-            return found
-        raw = zoo.load(card.name).sample(10, noise=1, labels=torch.arange(10) if card.spec.classes else None)
-        return {"from": None, "pictures": [wire.text_of(one.numpy()) for one in raw], "names": images.CLASSES[card.data]}
+        return reference_pictures(card.data)
     grey = reference_pictures("mnist")
     pixels = np.stack([np.frombuffer(wire.bytes_of(one), np.uint8).reshape(1, 28, 28) for one in grey["pictures"]])
     two = images.binarise(torch.from_numpy(pixels), torch.arange(len(pixels)), 0)
     return grey | {"pictures": [wire.text_of(one.numpy()) for one in two]}
+
+
+def own_samples(card: zoo.Card, model: Any) -> dict[str, Any]:
+    """Where no data set is at hand: what the model writes itself, one of each class."""
+    raw = model.sample(10, noise=1, labels=torch.arange(10) if card.spec.classes else None)
+    return {"from": None, "pictures": [wire.text_of(one.numpy()) for one in raw], "names": images.CLASSES[card.data]}
 
 
 def _prepare(card: zoo.Card, file: bytes, drawn: bool) -> torch.Tensor:

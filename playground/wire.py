@@ -239,6 +239,7 @@ def fault(error: ValidationError, whole: str) -> str:
         "less_than_equal": f"it must be at most {limit}",
         "less_than": f"it must be below {limit}",
         "string_too_long": f"it must have at most {context.get('max_length')} characters",
+        "string_pattern_mismatch": f"it must be places and values like 12:3,40:0, at most {MAX_CHANGES} of them",
         "too_long": f"it must have at most {context.get('max_length')} entries",
         "too_short": f"it must have at least {context.get('min_length')}",
     }

@@ -7,6 +7,7 @@ the inference thread that writes one row of everything in it, hands the rows out
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -21,6 +22,8 @@ from playground.inference import Busy, Inference
 
 ROOM = 96  # images of one model under way at once: a row of them takes about as long as a frame of a film
 MAX_WAITING = 960  # images before the door: ten rooms full
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -95,8 +98,8 @@ class Rooms:
                     self._hand_out(guests, writer.row())
                 guests = [guest for guest in guests if not self._finished(model, guest)]
             except Exception as error:  # told to whoever waits for it
-                for job in [*(guest.job for guest in guests), *new]:
-                    job.tell(error)
+                for job in dict.fromkeys([*(guest.job for guest in guests), *new]):
+                    _told(job, error)
                 guests, writer = [], None
             yield
 
@@ -114,12 +117,12 @@ class Rooms:
         try:
             orders = job.orders(model)
         except Exception as error:  # the job's own: nobody else is disturbed
-            job.tell(error)
+            _told(job, error)
             return []
         before = len(writer)
         writer.admit(orders)
         start = int(writer.place[before]) if len(writer) > before else model.spec.shape[1]
-        job.tell(orders)
+        _told(job, orders)
         return [_Guest(job, orders, orders.given.clone(), start)]
 
     def _hand_out(self, guests: list[_Guest], row: Row) -> None:
@@ -133,13 +136,23 @@ class Rooms:
             part = Row(row.row[mine], row.values[mine], row.logits[mine])
             guest.images[:, :, guest.row] = part.values
             guest.row += 1
-            guest.job.tell(part)
+            _told(guest.job, part)
 
     def _finished(self, model: PixelCNN, guest: _Guest) -> bool:
         if guest.row < guest.images.shape[2]:
             return False
         try:
-            guest.job.tell(End(guest.images, guest.job.last(model, guest.orders, guest.images)))
+            end: End | Exception = End(guest.images, guest.job.last(model, guest.orders, guest.images))
         except Exception as error:  # the job's own: nobody else is disturbed
-            guest.job.tell(error)
+            end = error
+        _told(guest.job, end)
         return True
+
+
+def _told(job: Job, news: Orders | Row | End | Exception) -> None:
+    """Whoever cannot be told any more (the server is being closed, say) leaves at the next row."""
+    try:
+        job.tell(news)
+    except Exception:
+        log.exception("a job could not be told")
+        job.cancelled = True

@@ -34,7 +34,7 @@ def _form(settings: PixelSettings) -> dict[str, dict[str, Any]]:
     """The classes of the chosen model, or no choice where it has none."""
     names = _class_names(settings.model)
     choices = [(WORDS["any"], -1), *((name, i) for i, name in enumerate(names))]
-    return {"label": {"choices": choices, "visible": bool(names)}}
+    return {"label": {"choices": choices, "value": pixel_lesson.label(settings), "visible": bool(names)}}
 
 
 def _models() -> dict[str, dict[str, Any]]:
@@ -99,7 +99,7 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
                     label=WORDS["model"],
                     elem_id="model",
                 ),
-                "label": gr.Radio(value=start.label, label=WORDS["label"], elem_id="label", **_form(start)["label"]),
+                "label": gr.Radio(label=WORDS["label"], elem_id="label", **_form(start)["label"]),
                 "temperature": gr.Slider(
                     0, 2, value=start.temperature, step=0.05, label=WORDS["temperature"], elem_id="temperature"
                 ),

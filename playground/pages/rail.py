@@ -69,7 +69,8 @@ def wire(
     def rail(settings: Settings) -> list[Any]:
         looks = form(settings)
         return [
-            gr.update(value=getattr(settings, key), **looks[key]) if key in looks else getattr(settings, key) for key in keys
+            gr.update(**({"value": getattr(settings, key)} | looks[key])) if key in looks else getattr(settings, key)
+            for key in keys
         ]
 
     def nearest(values: tuple[Any, ...]) -> tuple[Any, list[str]]:
