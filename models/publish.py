@@ -87,9 +87,9 @@ def card(recipe: Recipe, spec: Spec, scores: dict[str, Any]) -> str:
     title = images.TITLES[recipe.data]
     unfinished = "" if training["steps"] == training["of"] else f" of the recipe's {training['of']:,}: an unfinished run"
     about = {
-        "vae": f"A VAE with {spec.latent} latent dimensions",
+        "vae": f"A VAE with {spec.latent} latent dimensions and",
         "pixelcnn": f"A {'gated' if recipe.settings.get('gated', True) else 'plain'} PixelCNN"
-        + (f", conditional on {spec.classes} classes," if spec.classes else ""),
+        + (f", conditional on {spec.classes} classes, with" if spec.classes else " with"),
     }[spec.kind]
     name = recipe.name.removesuffix("-cpu")
     averaged = f", running average of the weights {recipe.average}" if recipe.average else ""
@@ -102,7 +102,7 @@ tags: [{spec.kind}, generative-model, likelihood]
 
 # {name}
 
-{about} and {scores["parameters"]:,} parameters, trained on {title}.
+{about} {scores["parameters"]:,} parameters, trained on {title}.
 
 | | |
 | --- | --- |

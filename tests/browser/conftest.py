@@ -16,8 +16,16 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from benchmarks.serving import FLAGS, free_port
+from playground.components import head
 
 ROOT = Path(__file__).parents[2]
+STYLES = "".join(line for line in head().splitlines() if 'rel="stylesheet"' in line)
+EMPTY = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    f'<link rel="icon" href="data:,">{STYLES}'
+    "<style>*{box-sizing:border-box}body{margin:0;font:16px/1.5 system-ui,sans-serif}</style></head>"
+    '<body><div class="gmp-page"><h1>Components</h1></div></body></html>'
+)
 PATIENCE = 30_000  # ms: machines are noisy
 
 
@@ -79,6 +87,11 @@ class Watched:
     def open(self, path: str) -> Page:
         self.page.goto(self.url + path)
         return self.page
+
+    def empty(self) -> Page:
+        """A page of the app's own origin with its styles and nothing else: for components that are mounted alone."""
+        self.page.route(f"{self.url}/empty", lambda route: route.fulfill(content_type="text/html", body=EMPTY))
+        return self.open("/empty")
 
     def assert_clean(self) -> None:
         assert self.errors == []

@@ -67,6 +67,7 @@ class Pixels:
         self.branches = self.view("write").locator(".px-seeds").nth(1)
         self.asked: list[str] = []
         self.under_way: set[Request] = set()
+        self.holding: set[Request] = set()  # those that a test keeps from their answers
         self.page.on("request", self._begins)
         self.page.on("requestfinished", self._ends)
         self.page.on("requestfailed", self._ends)
@@ -112,7 +113,7 @@ class Pixels:
             self.page.wait_for_function(WRITTEN, arg=beyond)
         for _ in range(PATIENCE // 50):
             self.page.wait_for_timeout(50)
-            if not self.under_way:
+            if not self.under_way - self.holding:
                 return
         raise AssertionError(f"These have no answer: {[one.url for one in self.under_way]}")
 
@@ -141,15 +142,22 @@ class Pixels:
                 return
             kept.append(route)
             waiting.append(route)
+            self.holding.add(route.request)
 
         pattern = f"**{ROUTES}{path}*"
         self.page.route(pattern, hold)
         try:
             yield waiting
         finally:
-            while waiting:
-                waiting.pop(0).continue_()
+            self.release(waiting)
             self.page.unroute(pattern)
+
+    def release(self, waiting: list[Route]) -> None:
+        """Lets requests that were held go to the server."""
+        while waiting:
+            route = waiting.pop(0)
+            self.holding.discard(route.request)
+            route.continue_()
 
     def until(self, true: Callable[[], Any]) -> None:
         """Waits for something that only Python can see."""

@@ -117,7 +117,7 @@ class Plot:
 
 @pytest.fixture
 def plot(watched: Watched) -> Plot:
-    watched.open("/")
+    watched.empty()
     made = Plot(watched.page)
     yield made
     watched.assert_clean()
@@ -203,7 +203,7 @@ def test_a_click_adds_a_point_where_it_is(plot: Plot) -> None:
     "watched", [{"has_touch": True, "is_mobile": True, "viewport": {"width": 390, "height": 800}}], indirect=True
 )
 def test_a_tap_adds_a_point_and_a_finger_drags_a_mean(watched: Watched) -> None:
-    watched.open("/")
+    watched.empty()
     plot = Plot(watched.page, width=360)
     plot.cloud(FOUR, bounds=SQUARE)
     plot.tool("add")
@@ -370,7 +370,7 @@ def test_a_cloud_in_space_is_turned_by_dragging_and_by_keys(plot: Plot) -> None:
 @pytest.mark.parametrize("watched", [{}, {"reduced_motion": "reduce"}], indirect=True, ids=["moving", "still"])
 @pytest.mark.parametrize("name", ["gmm", "kde", "pca", "gmm on a line"])
 def test_samples_fly_one_by_one_and_stay(watched: Watched, name: str) -> None:
-    watched.open("/")
+    watched.empty()
     plot = Plot(watched.page)
     d, state = KINDS[name]
     plot.cloud(list(np.random.default_rng(1).normal(size=60 * d)), d)

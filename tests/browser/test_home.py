@@ -3,37 +3,70 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Watched
 from playwright.sync_api import expect
+
+from models import zoo
+from playground import recordings
 
 
 def test_each_page_has_a_card_with_a_live_picture_and_its_question(watched: Watched) -> None:
     page = watched.open("/")
     card = page.locator(".cards a")
-    expect(card).to_have_count(2)
-    expect(card.first).to_contain_text("which model is right?")
-    expect(card.last).to_contain_text("Where do new pictures come from?")
-    expect(card.last.locator(".badge")).to_have_text("live")
-    expect(card.first.locator(".badge")).to_have_text(re.compile("recorded|live"))
-    for index in (0, 1):  # both move
+    expect(card).to_have_count(3)
+    clouds, vae, pixels = (card.nth(index) for index in range(3))
+    expect(clouds).to_contain_text("which model is right?")
+    expect(vae).to_contain_text("Where do new pictures come from?")
+    expect(pixels).to_contain_text("what may come next?")
+    expect(vae.locator(".badge")).to_have_text("live")
+    expect(clouds.locator(".badge")).to_have_text(re.compile("recorded|live"))
+    for index in range(3):  # all move
         first = card.nth(index).locator("canvas").first.evaluate("c => c.toDataURL()")
         page.wait_for_function(
             "([i, old]) => document.querySelectorAll('.cards a')[i].querySelector('canvas').toDataURL() !== old",
             arg=[index, first],
         )
-    card.last.click()
+    vae.click()
     expect(page.locator("h1")).to_have_text("Where do new pictures come from?")
     expect(page.get_by_role("link", name="VAE", exact=True)).to_have_attribute("aria-current", "page")
     page.goto(watched.url)
-    card.first.click()
+    clouds.click()
     expect(page.locator("h1")).to_contain_text("which model is right?")
     expect(page.get_by_role("link", name="Clouds", exact=True)).to_have_attribute("aria-current", "page")
+    page.goto(watched.url)
+    pixels.click()
+    expect(page.locator("h1")).to_contain_text("what may come next?")
+    expect(page.get_by_role("link", name="Pixels", exact=True)).to_have_attribute("aria-current", "page")
     watched.assert_clean()
 
 
-@pytest.mark.parametrize("path", ["/vae", "/clouds"])
+def test_the_card_of_pixels_goes_on_with_what_is_written_now(watched: Watched) -> None:
+    page = watched.page
+    page.clock.install()
+    watched.open("/")
+    card = page.locator(".cards a").nth(2)
+    expect(card.locator("canvas")).to_have_count(12)
+    expect(card.locator(".badge")).to_have_text("recorded")
+    page.clock.fast_forward(8_000)  # the recorded ones are finished, and have been looked at
+    expect(card.locator(".badge")).to_have_text("live")
+    page.clock.fast_forward(5_000)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.px-strip canvas')]"
+        ".every(c => c.getContext('2d').getImageData(27, 27, 1, 1).data[3] === 255)"
+    )
+    model: Any = zoo.load("pixelcnn-mnist")
+    wanted = model.sample(12, noise=recordings.load("pixels_card")["seed"] + 1).numpy().reshape(12, -1)
+    for canvas, image in zip(card.locator("canvas").all(), wanted, strict=True):
+        painted = canvas.evaluate("c => [...c.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0)")
+        np.testing.assert_array_equal(painted, image)
+    watched.assert_clean()
+
+
+@pytest.mark.parametrize("path", ["/vae", "/clouds", "/pixels"])
 def test_a_first_view_is_light(watched: Watched, path: str) -> None:
     """Plotly comes after the first picture, compressed, and counts apart."""
     client = watched.page.context.new_cdp_session(watched.page)
@@ -78,4 +111,4 @@ def test_an_unknown_address_leads_home(watched: Watched) -> None:
     page = watched.open("/nope")
     expect(page.locator("h1")).to_have_text("There is no such page here.")
     page.get_by_role("link").click()
-    expect(page.locator(".cards a")).to_have_count(2)
+    expect(page.locator(".cards a")).to_have_count(3)

@@ -83,7 +83,7 @@ def visitor(browser: Browser, address: str) -> Iterator[Watched]:
     """One page for all: each test mounts a histogram of its own."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     one = Watched(context, address)
-    one.open("/").locator(".gmp-page h1").wait_for()
+    one.empty().locator(".gmp-page h1").wait_for()
     yield one
     one.assert_clean()
     context.close()
@@ -277,7 +277,7 @@ def test_it_is_drawn_anew_in_another_light_and_goes_without_a_trace(histogram: H
 
 @pytest.mark.parametrize("watched", [PHONE], indirect=True)
 def test_a_finger_picks_by_a_tap_or_where_its_drag_ends(watched: Watched) -> None:
-    page = watched.open("/")
+    page = watched.empty()
     page.locator(".gmp-page h1").wait_for()
     histogram = Histogram(page, 300)
     page.evaluate("document.querySelector('.mounted').style.top = '300px'")

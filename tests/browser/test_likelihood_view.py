@@ -57,7 +57,7 @@ SHOW = """async (mode) => {
 
 
 def mount(watched: Watched, points: NDArray[np.float64] = TEN, *, d: int = 1, dark: bool = False, **settings: Any) -> Page:
-    page = watched.open("/")
+    page = watched.empty()
     page.evaluate(MOUNT, [BASE, points.ravel().tolist(), d, settings, dark])
     if d == 1:
         page.wait_for_function("document.querySelector('[role=tabpanel]:not([hidden]) canvas').dataset.drawn")
@@ -92,7 +92,7 @@ def normal(page: Page, calls: str, values: list[Any]) -> Any:
 
 @pytest.fixture
 def page(watched: Watched) -> Page:
-    return watched.open("/")
+    return watched.empty()
 
 
 def test_the_error_function_is_scipys_in_both_tails(page: Page) -> None:
@@ -394,7 +394,7 @@ def test_tabs_go_by_arrow_keys_and_say_where_they_are(watched: Watched) -> None:
 
 @pytest.mark.parametrize("points", [np.zeros((4, 2)), np.zeros((0, 1))])
 def test_what_is_not_on_a_line_gets_a_sentence_and_a_choice(watched: Watched, points: NDArray[np.float64]) -> None:
-    page = watched.open("/")
+    page = watched.empty()
     page.evaluate(MOUNT, [BASE, points.ravel().tolist(), points.shape[1], {}, False])
     assert page.get_by_text("not_a_line" if points.size else "no_points").is_visible()
     page.locator("[data-preset=ten]").click()

@@ -14,7 +14,7 @@ from playground.pages.vae import VaeSettings
 
 @pytest.fixture
 def page(watched: Watched) -> Page:
-    return watched.open("/")
+    return watched.empty()
 
 
 def test_newest_skips_what_is_overtaken_and_never_the_last(page: Page) -> None:

@@ -82,7 +82,7 @@ def visitor(browser: Browser, address: str) -> Iterator[Watched]:
     """One page for all: each test mounts a canvas of its own."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     one = Watched(context, address)
-    one.open("/").locator(".gmp-page h1").wait_for()
+    one.empty().locator(".gmp-page h1").wait_for()
     yield one
     one.assert_clean()
     context.close()
@@ -377,7 +377,7 @@ def test_it_is_drawn_anew_in_another_light_and_another_width_and_goes_without_a_
 
 @pytest.mark.parametrize("watched", [PHONE], indirect=True)
 def test_a_finger_points_sideways_chooses_by_a_tap_and_scrolls_the_page(watched: Watched) -> None:
-    page = watched.open("/")
+    page = watched.empty()
     page.locator(".gmp-page h1").wait_for()
     canvas = Canvas(page, 280)
     page.evaluate("document.querySelector('.mounted').style.top = '300px'")

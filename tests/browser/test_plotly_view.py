@@ -43,7 +43,7 @@ FIXED = {"xaxis": {"range": [-1, 4]}, "yaxis": {"range": [0, 10]}}
 
 
 def mounted(watched: Watched, count: int = 1) -> Page:
-    page = watched.open("/")
+    page = watched.empty()
     page.locator(".gmp-page h1").wait_for()
     page.evaluate(MOUNT, [BASE, count])
     return page
@@ -227,7 +227,7 @@ def test_it_takes_the_colours_of_the_theme(watched: Watched) -> None:
 
 
 def test_tokens_are_resolved_anywhere_and_what_was_given_is_not_written_to(watched: Watched) -> None:
-    page = watched.open("/")
+    page = watched.empty()
     found = page.evaluate(
         """async (base) => {
           const { coloured, resolved } = await import(`${base}/plotly_view/theming.js`);

@@ -52,7 +52,7 @@ MOUNT = """async ([base, text, set]) => {
 
 
 def mounted(watched: Watched, frames: int = 24, halves: bool = False, **more: Any) -> Page:
-    page = watched.open("/")
+    page = watched.empty()
     page.locator(".gmp-page h1").wait_for(timeout=15000)
     page.evaluate(MOUNT, [BASE, TEXT, {"frames": frames, "halves": halves, **more}])
     return page
@@ -190,7 +190,7 @@ def test_steps_with_halves_land_on_whole_iterations(watched: Watched) -> None:
 
 
 def test_steps_are_those_of_the_rule(watched: Watched) -> None:
-    page = watched.open("/")
+    page = watched.empty()
     found = page.evaluate(
         """async (base) => {
           const { stepped } = await import(`${base}/timeline/timeline.js`);
@@ -497,7 +497,7 @@ def test_a_page_that_stood_still_goes_on_where_it_was(watched: Watched, standsti
 
 
 def test_nothing_is_left_of_a_destroyed_one(watched: Watched) -> None:
-    page = watched.open("/")
+    page = watched.empty()
     page.locator(".gmp-page h1").wait_for(timeout=15000)
     page.evaluate(
         """() => {

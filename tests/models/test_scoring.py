@@ -97,7 +97,7 @@ def test_a_finished_pixelcnn_has_its_average_scores_and_card(
     assert scores["scores"]["exact"]["nats"] == pytest.approx(float(nats.mean()), rel=1e-5)
     card = (out / "README.md").read_text()
     assert "# pixelcnn-digits-tiny\n" in card
-    assert "A gated PixelCNN, conditional on 10 classes, and" in card
+    assert "A gated PixelCNN, conditional on 10 classes, with" in card
     assert f"python -m models.train {RECIPE.name}" in card
     assert f"{scores['scores']['exact']['nats']:.2f}" in card
     assert "running average of the weights 0.9" in card
