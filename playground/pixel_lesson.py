@@ -81,7 +81,11 @@ def code(settings: PixelSettings) -> dict[str, str]:
     write = (
         f"{torch_line if one or labels else ''}{zoo_line}{noise_line}\n{load}{given}"
         f"images = model.sample({n}, noise={noise}{labels}{heat}{known})  # uint8 ({n}, {c}, {h}, {w})\n"
-        "print(model.log_prob(images).nats)  # exact, nats\n"
+        + (
+            f"print(model.log_prob(images{labels}).nats)  # log p(x | {y}): exact, nats\n"
+            if labels
+            else f"print(model.log_prob(images).nats)  # log p(x){', all classes' if spec.classes else ''}: exact, nats\n"
+        )
     )
     data = {"fashion": "fashion", "mnist-binary": "mnist-binary", "sprites": "sprites"}.get(settings.model, "digits")
     picture = (

@@ -30,7 +30,7 @@ from models.measures.likelihood import bits_per_dim, share_at_least
 from models.pixel_writer import COLDEST, Orders, Row, Writer, is_prefix, naive_steps, orders
 from models.pixelcnn import PixelCNN, in_scan_order
 from models.receptive_field import all_seen
-from playground import uploads, wire
+from playground import pixel_lesson, uploads, wire
 from playground.faults import BadCall
 from playground.inference import Inference
 from playground.play import PATIENCE, _card, answered, decoders, reference_pictures, sentences
@@ -182,7 +182,12 @@ def routes(inference: Inference) -> list[Route]:
 
         return StreamingResponse(lines(), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
 
+    async def code(request: Request) -> Response:
+        settings, _ = pixel_lesson.PixelSettings.from_query(dict(request.query_params))
+        return JSONResponse({"code": pixel_lesson.code(settings)})
+
     return [
+        Route("/play/pixels/code", sentences(code)),
         Route("/play/pixels/write", sentences(write), methods=["GET", "POST"]),
         Route("/play/pixels/read", sentences(read), methods=["POST"]),
         Route("/play/pixels/logits", sentences(logits), methods=["POST"]),

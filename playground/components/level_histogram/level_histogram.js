@@ -215,7 +215,8 @@ export function levelHistogram(host, { text, pick = () => {} }) {
     c.fill();
     if (peak - top > 3 * unit) {
       c.globalAlpha = 0.5;
-      c.fillRect(Math.round(Math.min(width - unit, Math.max(0, x - unit / 2))), top, Math.max(1, Math.round(unit)), peak - top);
+      const left = Math.round(Math.min(width - unit, Math.max(0, x - unit / 2)));
+      for (let y = top; y < peak; y += 5 * unit) c.fillRect(left, y, Math.max(1, Math.round(unit)), 1.5 * unit); // dots: a line would look like a bar
       c.globalAlpha = 1;
     }
     c.font = `700 ${12.5 * unit}px ${FONT}`;

@@ -13,7 +13,7 @@ export function card(host, { model, shape, levels, recording, picture_label: lab
   const values = bytes(recording.pixels);
   let images = Array.from({ length: values.length / size }, (_, i) => values.slice(i * size, (i + 1) * size));
   const canvases = images.map(() => h("canvas", { width: shape[2], height: shape[1] }));
-  host.append(h("div", { class: "strip px-strip", role: "img", "aria-label": label, style: `--wide:${WIDE}` }, ...canvases));
+  host.append(h("div", { class: "px-strip", role: "img", "aria-label": label, style: `--wide:${WIDE}` }, ...canvases));
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   function paint(written) {
@@ -35,7 +35,7 @@ export function card(host, { model, shape, levels, recording, picture_label: lab
     paint(size);
     return;
   }
-  let began = performance.now();
+  let began = performance.now() - (400 / RATE) * 1000; // half written, so that there is something to see
   let { seed } = recording;
   let asking = false;
   function tick(now) {

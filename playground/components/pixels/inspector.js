@@ -172,15 +172,16 @@ export function inspector(host, ctx, { pick = null, moved = () => {} } = {}) {
         drawn.push(run.values[place]);
       }
     }
-    const sum = total(run, frame);
     const last = (pixel + 1) * c;
+    const here = there ? Math.min(frame, last) : frame; // up to the pixel in hand
+    const sum = total(run, here);
     const rows = there ? [
-      [words.value, h("b", { class: "symbol-x" }, fill(words.x_is, { t: subscript(c === 1 ? last : fill(words.span, { from: pixel * c + 1 })), v: drawn.join(", ") }))],
+      [state.still ? words.its_value : words.value, h("b", { class: "symbol-x" }, fill(words.x_is, { t: subscript(c === 1 ? last : fill(words.span, { from: pixel * c + 1 })), v: drawn.join(", ") }))],
       [words.probability, h("span", { class: "symbol-p" }, probability(drawn.reduce((a, _, k) => a + run.logp[pixel * c + k], 0)))],
       [words.surprise_of, h("span", { class: "symbol-hot" }, fill(words.bits, { n: number(surprise, surprise < 1 ? 3 : 2) }))],
     ] : [[words.value, "–"], [words.probability, "–"], [words.surprise_of, "–"]];
     if (run.said) rows.unshift(run.said);
-    rows.push([words.so_far, frame ? fill(words.so_far_is, { nats: number(sum, 1), bits: number(-sum / Math.LN2 / frame, 3) }) : "–"]);
+    rows.push([words.up_to_here, here ? fill(words.so_far_is, { nats: number(sum, 1), bits: number(-sum / Math.LN2 / here, 3) }) : "–"]);
     numbers.replaceChildren(...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
     note.textContent = remark(there);
   }
@@ -188,7 +189,7 @@ export function inspector(host, ctx, { pick = null, moved = () => {} } = {}) {
   /** What is to be said of the pixel in hand. */
   function remark(there) {
     const { run, settings } = state;
-    if (!run.logits) return words.no_logits;
+    if (!run.logits) return state.still ? "" : words.no_logits;
     if (there && run.temperature !== undefined && settings.temperature !== run.temperature) return fill(words.reshaped, { now: number(settings.temperature), then: number(run.temperature) });
     if (pick && pinned !== null) return words.pick;
     return pick ? words.click : "";

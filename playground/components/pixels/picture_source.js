@@ -31,7 +31,7 @@ export function pictureSource(host, ctx, { changed, drawPlace, pad = host, area 
     input.value = ""; // so that the same file can be chosen again
   } });
   const ownCanvas = h("canvas", { width: 28, height: 28, "aria-hidden": "true" });
-  const ownButton = h("button", { type: "button", class: "px-source-own", hidden: true, onclick: () => choose({ source: "own" }) }, ownCanvas, text.own_name);
+  const ownButton = h("button", { type: "button", class: "px-source-own", disabled: true, onclick: () => choose({ source: "own" }) }, ownCanvas, text.own_name);
   const note = h("p", { class: "soft", "aria-live": "polite" });
   const padPlace = h("div", { class: "px-source-sketch" });
   const padBox = h("div", { class: "px-source-pad", hidden: true }, padPlace,
@@ -150,7 +150,7 @@ export function pictureSource(host, ctx, { changed, drawPlace, pad = host, area 
     }
     if (want.file) {
       paintPicture(ownCanvas, picture, want.model.shape, want.model.levels);
-      ownButton.hidden = false;
+      ownButton.disabled = false;
     }
     const before = now;
     now = { model: want.model.name, picture, origin: { source: want.source, ref, name } };

@@ -2,8 +2,9 @@
  * The stage of "Pixels": four views of one PixelCNN. This module holds the page's settings and passes them on; each view owns its
  * pictures. What the rail's Gradio controls say arrives as props.value; what is done here stays here, in the address, and in the rail.
  */
+import { ask, newest } from "../lib/api.js";
 import { download, fill, h, number } from "../lib/dom.js";
-import { remember } from "../lib/lesson.js";
+import { query, remember } from "../lib/lesson.js";
 import { messages } from "../lib/messages.js";
 import { completeView } from "./complete_view.js";
 import { raceView } from "./race_view.js";
@@ -28,6 +29,7 @@ export function mount(element, { props, trigger, watch }) {
   const codeButton = h("button", { type: "button", class: "ghost", "aria-expanded": "false", onclick: () => {
     code.hidden = !code.hidden;
     codeButton.setAttribute("aria-expanded", String(!code.hidden));
+    showCode();
   } }, text.code);
   const png = h("button", { type: "button", class: "ghost", onclick: () => views[settings.view].png?.(fileName()) }, "PNG");
   const json = h("button", { type: "button", class: "ghost", onclick: exportJson }, "JSON");
@@ -37,6 +39,14 @@ export function mount(element, { props, trigger, watch }) {
     h("details", { class: "glossary" }, h("summary", {}, text.words), h("dl", {}, ...Object.entries(text.glossary).flatMap(([word, meaning]) => [h("dt", {}, word), h("dd", {}, meaning)]))),
     h("div", { class: "facts" }, h("div", { class: "said" }, facts, time), h("div", { class: "exports" }, png, json, codeButton)), code);
   element.replaceChildren(stage);
+
+  /** The code of the settings as they are here: asked for once it is wanted. */
+  const showCode = newest(async () => {
+    if (code.hidden) return;
+    const wanted = new URLSearchParams(query(settings, defaults));
+    const { code: lines } = await (await ask("pixels/code", { query: Object.fromEntries(wanted) })).json();
+    code.textContent = lines[settings.view];
+  }, failed);
 
   const fileName = () => `${model().name}-${settings.view}-seed${settings.seed}`;
   const shared = {
@@ -64,6 +74,18 @@ export function mount(element, { props, trigger, watch }) {
   });
 
   let visible = null;
+  let preparing = "";
+  /** A link may name an image that is yet to be written: another view's source. */
+  function prepare() {
+    const { model: key, seed, label, which, changes, temperature } = settings;
+    const named = [key, seed, label, which, changes, temperature].join();
+    if (visible === "write" || settings.source !== "sample" || preparing === named || views.write.sample()) return;
+    preparing = named;
+    views.write.prepare().then(() => {
+      if (visible !== "write") views[visible].settings(new Set(["source"]));
+    });
+  }
+
   /** Shows what differs from `before` (null: everything). `quiet`: only the address is to know. */
   function apply(before) {
     const changed = new Set(Object.keys(settings).filter((key) => !before || settings[key] !== before[key]));
@@ -72,7 +94,7 @@ export function mount(element, { props, trigger, watch }) {
       settings.model = Object.keys(models)[0];
     }
     facts.textContent = model().facts;
-    code.textContent = page.code[settings.view];
+    showCode();
     png.hidden = json.hidden = !views[settings.view].png;
     tabs.forEach((tab, i) => {
       tab.setAttribute("aria-selected", String(VIEWS[i] === settings.view));
@@ -93,9 +115,11 @@ export function mount(element, { props, trigger, watch }) {
         return;
       }
       views[visible].show();
+      prepare();
       return;
     }
     if (changed.size) views[visible].settings(changed);
+    prepare();
   }
   /** Settings made here, on the stage. `quiet`: nothing is to be shown anew. */
   function change(patch, { quiet = false } = {}) {

@@ -18,7 +18,7 @@ export function surpriseView(host, ctx) {
   const scaleBox = h("select", { class: "gmp-axis", "aria-label": words.scale, onchange: () => ctx.change({ scale: scaleBox.value }) },
     ...["global", "local"].map((one) => h("option", { value: one }, words.scales[one])));
   const mapBox = h("input", { type: "checkbox", checked: true, id: "px-map", onchange: () => draw() });
-  const verdict = h("dl", { class: "px-verdict", "aria-live": "polite" });
+  const verdict = h("dl", { class: "px-total", "aria-live": "polite" });
   const rank = h("p", { class: "soft" });
   const bars = h("div", { class: "px-posterior" });
   host.append(sourceBox, place, h("div", { class: "px-show" }, h("label", {}, mapBox, text.map), h("span", { class: "px-scale" }, scaleBox)),

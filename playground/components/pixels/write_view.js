@@ -125,7 +125,8 @@ export function writeView(host, ctx, { bar }) {
     });
     tiles(seeds, base ? base.values.map((_, j) => ({ run: base, i: j, caption: "", pick: () => choose(j) })) : []);
     seeds.hidden = seedsTitle.hidden = !base || base.n < 2;
-    const kept = branches.length ? [{ changes: "", run: base, i: ctx.settings().which }, ...branches.map((one) => ({ ...one, i: 0 }))] : [];
+    const mine = branches.filter((one) => one.which === ctx.settings().which);
+    const kept = mine.length ? [{ changes: "", run: base, i: ctx.settings().which }, ...mine.map((one) => ({ ...one, i: 0 }))] : [];
     tiles(branchBox, kept.map((one) => ({ ...one, caption: branchName(one), pick: () => ctx.change({ changes: one.changes }) })));
     branchBox.hidden = branchTitle.hidden = !kept.length;
     if (frame === run.size) {
@@ -179,7 +180,6 @@ export function writeView(host, ctx, { bar }) {
 
   /** Another seed becomes the large one. */
   function choose(i) {
-    branches = [];
     ctx.change({ which: i, changes: "" });
   }
 
@@ -263,12 +263,12 @@ export function writeView(host, ctx, { bar }) {
     const { changes, which, n } = ctx.settings();
     if (!base) return;
     if (!changes) return show(base, Math.min(which, n - 1), { at: line.frame() });
-    const there = branches.find((one) => one.changes === changes);
+    const there = branches.find((one) => one.changes === changes && one.which === which);
     if (there) return show(there.run, 0, { at: line.frame() });
     const before = main?.run ? branches.length : 0;
     const run = newRun(base.model, 1, { ...base, changes, ready: 0 });
     run.label = base.labels ? base.labels[which] : -1;
-    branches = [...branches.slice(before >= MOST_BRANCHES ? 1 : 0), { changes, run }];
+    branches = [...branches.slice(before >= MOST_BRANCHES ? 1 : 0), { changes, which, run }];
     const from = changesOf(changes).at(-1)[0];
     const width = run.size / base.model.shape[1];
     try {
@@ -345,10 +345,21 @@ export function writeView(host, ctx, { bar }) {
       if (["model", "label", "n", "seed"].some((key) => changed.has(key))) start({ play: ctx.settings().frame < 0 });
       else if (changed.has("changes") || changed.has("which")) grow();
       else draw();
-      if (changed.has("frame") && !line.playing() && main) line.go(ctx.settings().frame < 0 ? main.run.size : ctx.settings().frame);
+      if (changed.has("frame") && main && ctx.settings().frame >= 0) {
+        line.pause();
+        line.go(ctx.settings().frame);
+      }
     },
     again: () => start({ play: true }),
-    sample: () => (main && main.run.ready === main.run.size ? { values: main.run.values[main.i], key: main.run.model.key } : null),
+    /** The finished image that the settings name, or null. */
+    sample() {
+      const settings = ctx.settings();
+      const label = settings.label < ctx.model().classes.length ? settings.label : -1;
+      const its = main && main.run.ready === main.run.size && main.run.model === ctx.model() && base.seed === settings.seed && base.label === label;
+      return its && (main.run.changes ?? "") === settings.changes ? { values: main.run.values[main.i], key: main.run.model.key } : null;
+    },
+    /** Has it written where it is not there, unseen. */
+    prepare: () => start({ play: false }),
     png(name) {
       if (!main) return;
       const [, height, width] = main.run.model.shape;
