@@ -16,7 +16,7 @@ from clouds_page import CATCH
 from conftest import PATIENCE, Watched
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Locator, Page, Request, Route, expect
+from playwright.sync_api import FilePayload, Locator, Page, Request, Route, expect
 
 RUN = "/gradio_api/run/"  # where Gradio's controls, and the page as it opens, ask
 ROUTES = "/play/pixels/"
@@ -88,12 +88,10 @@ class Pixels:
         return self
 
     def reload(self) -> None:
-        self.kept()
         self._opening(self.page.reload)
 
     def back(self) -> None:
         """The browser's Back: the address changes, and the page opens anew on it."""
-        self.kept()
         self._opening(self.page.go_back)
 
     def _opening(self, action: Callable[[], Any], *, wait: bool = True) -> None:
@@ -127,7 +125,7 @@ class Pixels:
         return int(self.view("write").get_attribute("data-requests") or 0)
 
     def kept(self) -> None:
-        """Waits until the address stands still: it is written a moment after a change."""
+        """Waits until the address holds the frame, too: it is written a moment after that came to rest."""
         self.page.wait_for_timeout(400)
 
     @contextmanager
@@ -185,15 +183,12 @@ class Pixels:
         return self.bar.get_attribute("data-playing") == "true"
 
     def settings(self) -> dict[str, str]:
-        """What stands in the address, once it is written there."""
-        self.kept()
+        """What stands in the address."""
         return {key: values[0] for key, values in parse_qs(urlsplit(self.page.url).query).items()}
 
     def json(self) -> dict[str, Any]:
         """What the button JSON hands over, caught on its way: browsers forbid many downloads in a row."""
-        self.page.evaluate(CATCH)
-        self.press("JSON")
-        return json.loads(self.page.evaluate("() => window.caught"))
+        return json.loads(self.button("JSON").evaluate(f"(button) => (({CATCH})(), button.click(), window.caught)"))
 
     def values(self) -> Bytes:
         """The large image, in the order of writing."""
@@ -262,7 +257,7 @@ class Pixels:
         assert self.frame() == frame
 
     def upload(self, content: bytes, view: str, name: str = "picture.png") -> None:
-        file = {"name": name, "mimeType": "image/png", "buffer": content}
+        file: FilePayload = {"name": name, "mimeType": "image/png", "buffer": content}
         self.view(view).locator("input[type=file]").set_input_files(file)
 
     # --- Where the pointer goes ------------------------------------------------------------------------------------------

@@ -125,8 +125,10 @@ export function mount(element, { props, trigger, watch }) {
   function change(patch, { quiet = false } = {}) {
     const before = settings;
     settings = { ...settings, ...patch };
-    fine();
-    if (!quiet) apply(before);
+    if (!quiet) {
+      fine();
+      apply(before);
+    }
     remember(settings, defaults, { step: "seed" in patch });
     if (Object.keys(patch).some((key) => rail.includes(key))) trigger("input", Object.fromEntries(rail.map((key) => [key, settings[key]])));
   }

@@ -279,7 +279,9 @@ export function writeView(host, ctx, { bar }) {
     } catch (error) {
       branches = branches.filter((one) => one.run !== run);
       ctx.fail(error);
-      draw();
+      const shown = main && (main.run === base || branches.some((one) => one.run === main.run));
+      if (shown) draw();
+      else show(base, Math.min(which, n - 1), { at: base.size });
     }
   }
 
@@ -310,8 +312,10 @@ export function writeView(host, ctx, { bar }) {
       await request(run, { n: run.n }, () => {});
       if (base !== was) return;
       const playing = line.playing();
+      const large = main.run === was;
       base = run;
-      show(run, main.i, playing ? { at: line.frame(), play: line.frame() } : { at: line.frame() });
+      if (!large) draw(); // a branch has grown meanwhile, and stays
+      else show(run, main.i, playing ? { at: line.frame(), play: line.frame() } : { at: line.frame() });
       ctx.badge("live");
     } catch (error) {
       ctx.fail(error);
