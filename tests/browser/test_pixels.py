@@ -825,16 +825,24 @@ def test_a_picture_is_read_with_its_total_its_rank_and_its_classes(pixels: Pixel
     assert "source" in pixels.settings()
 
 
-def test_the_image_being_written_can_be_read_and_completed(pixels: Pixels, address: str) -> None:
+def test_the_image_being_written_can_be_read_and_completed(pixels: Pixels) -> None:
     pixels.open(f"{LIVE}&n=2&which=1")
-    written_now = pixels.json()
+    image = pixels.json()["values"]
     pixels.tab("surprise")
     pixels.view("surprise").get_by_role("button", name=STAGE["source"]["sample"]).click()
-    pixels.until(lambda: pixels.json().get("picture") == written_now["values"])
+    pixels.until(lambda: pixels.json().get("picture") == image)
     pixels.tab("complete")
-    pixels.until(lambda: pixels.json().get("given", [None])[:392] == written_now["values"][:392])
+    pixels.until(lambda: pixels.json().get("given", [None])[:392] == image[:392])
     pixels.rests()
+    first = pixels.json()
     assert pixels.settings()["source"] == "sample"
+    pixels.reload()  # the link names the image
+    pixels.until(lambda: pixels.json().get("given", [None])[:392] == image[:392])
+    pixels.rests()
+    assert pixels.json()["completions"] == first["completions"]
+    again = completed(pixels, lambda: pixels.press(STAGE["complete"]["again"]))
+    assert again["given"] == first["given"]  # other completions, of the same part
+    assert again["completions"] != first["completions"]
 
 
 # --- The race ------------------------------------------------------------------------------------------------------------

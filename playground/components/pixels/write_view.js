@@ -40,6 +40,7 @@ export function writeView(host, ctx, { bar }) {
   let frame = 0;
   let requests = new AbortController();
   let count = 0; // of runs begun
+  let growing = 0; // the number of the branch asked for last: whoever answers later than another was asked for is not shown
   const seedsTitle = h("h2", {}, text.seeds);
   const seeds = h("div", { class: "px-seeds" });
   const branchTitle = h("h2", {}, text.branches);
@@ -76,6 +77,14 @@ export function writeView(host, ctx, { bar }) {
     },
   });
   line.keys(host);
+
+  /** The boxes say what the settings say. */
+  function controls() {
+    for (const [input, key] of [[seenBox, "seen"], [surpriseBox, "surprise"]]) input.firstChild.checked = ctx.settings()[key];
+    scaleBox.value = ctx.settings().scale;
+    scaleLabel.hidden = !ctx.settings().surprise;
+    line.setSpeed(ctx.settings().speed || Infinity);
+  }
 
   let noting = 0;
   /** The frame goes into the address once it rests. */
@@ -188,7 +197,7 @@ export function writeView(host, ctx, { bar }) {
     if (!main || t >= main.run.ready || main.run.values[main.i][t] === level) return;
     const before = changesOf(main.run.changes).filter(([place]) => place < t);
     if (before.length >= MOST_CHANGES) return ctx.fail(new Error(fill(text.too_many, { n: MOST_CHANGES })));
-    ctx.change({ changes: [...before, [t, level]].map((one) => one.join(":")).join(",") });
+    ctx.change({ changes: [...before, [t, level]].map((one) => one.join(":")).join(","), frame: -1 });
   }
 
   /** Has `run` written; calls first() when its first row is there. */
@@ -229,6 +238,7 @@ export function writeView(host, ctx, { bar }) {
   async function start({ play }) {
     requests.abort();
     requests = new AbortController();
+    growing++;
     const settings = ctx.settings();
     const model = ctx.model();
     const label = settings.label < model.classes.length ? settings.label : -1;
@@ -246,10 +256,10 @@ export function writeView(host, ctx, { bar }) {
         if (play) show(run, which, { play: 0 });
         else show(run, which, { at: settings.frame < 0 ? run.size : settings.frame });
       });
-      if (settings.changes) await grow();
+      if (settings.changes) await grow({ play });
       else if (main.run === run) {
         if (!play) line.go(settings.frame < 0 ? run.size : settings.frame);
-        if (which) await readLogits(run, which);
+        if (!run.logits[main.i]) await readLogits(run, main.i);
       }
     } catch (error) {
       ctx.fail(error);
@@ -259,29 +269,32 @@ export function writeView(host, ctx, { bar }) {
   }
 
   /** The branch that the settings name: shown if it is there, written if not. */
-  async function grow() {
-    const { changes, which, n } = ctx.settings();
+  async function grow({ play = true } = {}) {
+    const { changes, n } = ctx.settings();
+    const which = Math.min(ctx.settings().which, n - 1);
+    const mine = ++growing;
     if (!base) return;
-    if (!changes) return show(base, Math.min(which, n - 1), { at: line.frame() });
+    if (!changes) return show(base, which, { at: line.frame() });
     const there = branches.find((one) => one.changes === changes && one.which === which);
     if (there) return show(there.run, 0, { at: line.frame() });
-    const before = main?.run ? branches.length : 0;
     const run = newRun(base.model, 1, { ...base, changes, ready: 0 });
     run.label = base.labels ? base.labels[which] : -1;
-    branches = [...branches.slice(before >= MOST_BRANCHES ? 1 : 0), { changes, which, run }];
+    branches = [...branches.slice(branches.length >= MOST_BRANCHES ? 1 : 0), { changes, which, run }];
     const from = changesOf(changes).at(-1)[0];
     const width = run.size / base.model.shape[1];
     try {
       await request(run, { n: 1, first: which, changes }, () => ctx.badge("live"));
+      if (mine !== growing) return draw();
       glass.unpin();
-      if (main) show(run, 0, { play: Math.min(from, run.size - width) });
-      else show(run, 0, { at: run.size });
+      const rest = ctx.settings().frame;
+      if (play && main) show(run, 0, { play: Math.min(from, run.size - width) });
+      else show(run, 0, { at: rest < 0 ? run.size : rest });
     } catch (error) {
       branches = branches.filter((one) => one.run !== run);
       ctx.fail(error);
       const shown = main && (main.run === base || branches.some((one) => one.run === main.run));
       if (shown) draw();
-      else show(base, Math.min(which, n - 1), { at: base.size });
+      else show(base, which, { at: base.size });
     }
   }
 
@@ -334,20 +347,20 @@ export function writeView(host, ctx, { bar }) {
     },
     show() {
       bar.hidden = false;
-      if (!base) start({ play: false });
-      else draw();
+      controls();
+      const { seed, n, label } = ctx.settings();
+      const told = label < ctx.model().classes.length ? label : -1;
+      if (!base || base.model !== ctx.model() || base.seed !== seed || base.n !== n || base.label !== told) start({ play: false });
+      else grow();
     },
     hide() {
       line.pause();
       bar.hidden = true;
     },
     settings(changed) {
-      for (const [input, key] of [[seenBox, "seen"], [surpriseBox, "surprise"]]) input.firstChild.checked = ctx.settings()[key];
-      scaleBox.value = ctx.settings().scale;
-      scaleLabel.hidden = !ctx.settings().surprise;
-      if (changed.has("speed")) line.setSpeed(ctx.settings().speed || Infinity);
+      controls();
       if (["model", "label", "n", "seed"].some((key) => changed.has(key))) start({ play: ctx.settings().frame < 0 });
-      else if (changed.has("changes") || changed.has("which")) grow();
+      else if (changed.has("changes") || changed.has("which")) grow({ play: ctx.settings().frame < 0 });
       else draw();
       if (changed.has("frame") && main && ctx.settings().frame >= 0) {
         line.pause();
