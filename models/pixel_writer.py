@@ -127,8 +127,8 @@ def _known(spec: Spec, n: int, given: Tensor | None, mask: Tensor | None) -> tup
         raise ValueError(f"What is given is uint8 {spec.shape} or {(n, *spec.shape)}, not {given.dtype} {tuple(given.shape)}.")
     if mask.dtype != torch.bool or mask.shape[-2:] != spec.shape[1:] or mask.dim() not in (2, 3, 4):
         raise ValueError(f"A mask is bool {spec.shape[1:]} or {spec.shape}, not {mask.dtype} {tuple(mask.shape)}.")
-    fits = (spec.shape[1:], (1, *spec.shape[1:]), spec.shape, (n, *spec.shape))
-    if mask.shape not in fits or given.shape not in (spec.shape, (n, *spec.shape)):
+    images = (spec.shape, (1, *spec.shape), (n, *spec.shape))
+    if mask.shape not in (spec.shape[1:], (1, *spec.shape[1:]), *images) or given.shape not in images:
         shapes = f"{tuple(given.shape)} and {tuple(mask.shape)}"
         raise ValueError(f"{shapes} are not one image and mask of shape {spec.shape}, nor {n} of them.")
     known = mask.expand(n, *spec.shape)

@@ -313,6 +313,19 @@ def _weighed(model: PixelCNN, written: Orders, finished: torch.Tensor, asked: wi
     }
 
 
+def finished(model: PixelCNN, n: int, seed: int) -> dict[str, Any]:
+    """Images in the order of writing, of classes drawn at random, and log p of each sub-pixel (float64), as base64."""
+    pixels, labels = model.sample(n, noise=seed), orders(model, n, noise=seed).labels
+    assert labels is not None
+    with torch.inference_mode():
+        terms = model.log_probs(pixels, labels)
+    return {
+        "pixels": wire.text_of(in_scan_order(pixels).numpy()),
+        "logp": wire.text_of(in_scan_order(terms).numpy().astype("<f8")),
+        "labels": labels.tolist(),
+    }
+
+
 def reading(card: zoo.Card, model: PixelCNN, x: torch.Tensor, label: int | None) -> dict[str, Any]:
     """log p of one picture uint8 `(1, C, H, W)`, sub-pixel by sub-pixel in the order of writing; exact, nats."""
     with torch.inference_mode():

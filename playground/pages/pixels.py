@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-import torch
 
 from models import zoo
 from models.data import images
-from models.pixel_writer import orders, sample
-from models.pixelcnn import PixelCNN, in_scan_order
-from playground import pixel_lesson, recordings, text, wire
+from playground import pixel_lesson, pixel_play, recordings, text, wire
 from playground.components import component
 from playground.inference import Inference
 from playground.pages import Page, rail
@@ -141,26 +138,11 @@ def _card() -> dict[str, object] | None:
 PAGE = Page(WORDS["name"], "/pixels", WORDS["question"], _build, _card)
 
 
-def _written(model: PixelCNN, n: int, seed: int) -> dict[str, Any]:
-    """Finished images in the order of writing, of classes drawn at random, and log p of each sub-pixel, as base64."""
-    pixels, labels = sample(model, n, noise=seed), orders(model, n, noise=seed).labels
-    assert labels is not None
-    with torch.inference_mode():
-        terms = model.log_probs(pixels, labels)
-    return {
-        "pixels": wire.text_of(in_scan_order(pixels).numpy()),
-        "logp": wire.text_of(in_scan_order(terms).numpy().astype("<f8")),
-        "labels": labels.tolist(),
-    }
-
-
 def record() -> dict[str, Any]:
     """The finished runs that this page, and its card on the index, open on: by file name, as JSON."""
     start = PixelSettings()
     model: Any = zoo.load(checkpoint(start.model))
-    run = _written(model, start.n, start.seed)
-    many = orders(model, CARD_IMAGES, noise=1, labels=torch.arange(CARD_IMAGES) % 10)
-    pixels = sample(model, CARD_IMAGES, noise=1, labels=many.labels)
-    card = {"seed": 1, "pixels": wire.text_of(in_scan_order(pixels).numpy())}
     settings = {key: getattr(start, key) for key in RAIL}
-    return {"pixels": run | {"settings": settings}, "pixels_card": card}
+    run = pixel_play.finished(model, start.n, start.seed) | {"settings": settings}
+    many = pixel_play.finished(model, CARD_IMAGES, 1)
+    return {"pixels": run, "pixels_card": {"seed": 1, "pixels": many["pixels"]}}

@@ -831,6 +831,12 @@ def test_the_image_being_written_can_be_read_and_completed(pixels: Pixels) -> No
     pixels.tab("surprise")
     pixels.view("surprise").get_by_role("button", name=STAGE["source"]["sample"]).click()
     pixels.until(lambda: pixels.json().get("picture") == image)
+    pixels.label("8")  # another question about the same picture
+    expect(pixels.view("surprise").locator(".px-total")).to_contain_text(STAGE["surprise"]["given"].format(y=8))
+    pixels.rests()
+    assert pixels.json()["picture"] == image
+    pixels.label("any")
+    expect(pixels.view("surprise").locator(".px-total")).to_contain_text(STAGE["surprise"]["marginal"])
     pixels.tab("complete")
     pixels.until(lambda: pixels.json().get("given", [None])[:392] == image[:392])
     pixels.rests()
@@ -841,7 +847,9 @@ def test_the_image_being_written_can_be_read_and_completed(pixels: Pixels) -> No
     pixels.rests()
     assert pixels.json()["completions"] == first["completions"]
     again = completed(pixels, lambda: pixels.press(STAGE["complete"]["again"]))
-    assert again["given"] == first["given"]  # other completions, of the same part
+    pixels.page.wait_for_timeout(300)
+    pixels.rests()
+    assert again["given"] == pixels.json()["given"] == first["given"]  # other completions, of the same part
     assert again["completions"] != first["completions"]
 
 
