@@ -313,10 +313,13 @@ def _weighed(model: PixelCNN, written: Orders, finished: torch.Tensor, asked: wi
     }
 
 
-def finished(model: PixelCNN, n: int, seed: int) -> dict[str, Any]:
-    """Images in the order of writing, of classes drawn at random, and log p of each sub-pixel (float64), as base64."""
-    pixels, labels = model.sample(n, noise=seed), orders(model, n, noise=seed).labels
+def finished(model: PixelCNN, n: int, seed: int, classes: list[int] | None = None) -> dict[str, Any]:
+    """Images in the order of writing, of these classes or of some drawn at random, and log p of each sub-pixel (float64), as
+    base64.
+    """
+    labels = orders(model, n, noise=seed).labels if classes is None else torch.tensor(classes)
     assert labels is not None
+    pixels = model.sample(n, noise=seed, labels=labels)
     with torch.inference_mode():
         terms = model.log_probs(pixels, labels)
     return {

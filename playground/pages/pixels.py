@@ -144,5 +144,5 @@ def record() -> dict[str, Any]:
     model: Any = zoo.load(checkpoint(start.model))
     settings = {key: getattr(start, key) for key in RAIL}
     run = pixel_play.finished(model, start.n, start.seed) | {"settings": settings}
-    many = pixel_play.finished(model, CARD_IMAGES, 1)
+    many = pixel_play.finished(model, CARD_IMAGES, 1, [i % 10 for i in range(CARD_IMAGES)])
     return {"pixels": run, "pixels_card": {"seed": 1, "pixels": many["pixels"]}}
