@@ -278,6 +278,7 @@ def test_it_is_drawn_anew_in_another_light_and_goes_without_a_trace(histogram: H
 @pytest.mark.parametrize("watched", [PHONE], indirect=True)
 def test_a_finger_picks_by_a_tap_or_where_its_drag_ends(watched: Watched) -> None:
     page = watched.empty()
+    page.evaluate("document.body.style.minHeight = '2400px'")  # something to scroll
     page.locator(".gmp-page h1").wait_for()
     histogram = Histogram(page, 300)
     page.evaluate("document.querySelector('.mounted').style.top = '300px'")

@@ -378,6 +378,7 @@ def test_it_is_drawn_anew_in_another_light_and_another_width_and_goes_without_a_
 @pytest.mark.parametrize("watched", [PHONE], indirect=True)
 def test_a_finger_points_sideways_chooses_by_a_tap_and_scrolls_the_page(watched: Watched) -> None:
     page = watched.empty()
+    page.evaluate("document.body.style.minHeight = '2400px'")  # something to scroll
     page.locator(".gmp-page h1").wait_for()
     canvas = Canvas(page, 280)
     page.evaluate("document.querySelector('.mounted').style.top = '300px'")
