@@ -16,8 +16,12 @@ The idea of the two speeds: Ramachandran et al. (2017), "Fast generation for con
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from models.pixelcnn import REACH, GatedStacks, PlainStack, gate
 
@@ -27,22 +31,30 @@ def matrix(convolution: nn.Conv2d) -> Tensor:
     return convolution.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
 
 
+def affine(x: Tensor, weights: Tensor, offset: Tensor) -> Tensor:
+    """`x @ weights + offset` in one go."""
+    return linear(x, weights.t(), offset)
+
+
 def bias(convolution: nn.Conv2d) -> Tensor:
     """A convolution's bias, of one that has it."""
     assert convolution.bias is not None
     return convolution.bias
 
 
-def row_taps(rows: Tensor, width: int, columns: int, dilation: int = 1) -> Tensor:
-    """Side by side, what a convolution sees of `rows` `(B, R, W + padding, C)` at each place: `(B, W, R · columns · C)`."""
-    seen = [rows[:, :, j * dilation : j * dilation + width] for j in range(columns)]  # (B, R, W, C) each
-    return torch.stack(seen, dim=2).permute(0, 3, 1, 2, 4).flatten(2)
+def row_taps(rows: Sequence[Tensor], width: int, columns: int, dilation: int = 1) -> Tensor:
+    """Side by side, what a convolution sees of R `rows` `(B, W + padding, C)` at each place: `(B, W, R · columns · C)`."""
+    return torch.cat([row[:, j * dilation : j * dilation + width] for row in rows for j in range(columns)], dim=2)
 
 
-def push(kept: Tensor, row: Tensor, side: int) -> None:
-    """The rows `(B, R, W + 2·side, C)` move up by one, in place; `row` `(B, W, C)` becomes the last."""
-    kept[:, :-1] = kept[:, 1:].clone()
-    kept[:, -1, side : side + row.shape[1]] = row
+def push(kept: list[Tensor], row: Tensor, side: int) -> None:
+    """The rows `(B, W + 2·side, C)` move up by one; `row` `(B, W, C)` becomes the last."""
+    if row.is_cuda:  # a CUDA graph knows tensors by their places in memory
+        for upper, lower in pairwise(kept):
+            upper.copy_(lower)
+    else:
+        kept.append(kept.pop(0))
+    kept[-1][:, side : side + row.shape[1]] = row
 
 
 class GatedCache:
@@ -72,55 +84,58 @@ class GatedCache:
 
     def admit(self, n: int) -> None:
         """`n` more images, at their first rows."""
-        self.kept = [torch.cat([old, new]) for old, new in zip(self.kept, self._empty(n), strict=True)]
+        self.kept = [
+            [torch.cat(both) for both in zip(old, new, strict=True)] for old, new in zip(self.kept, self._empty(n), strict=True)
+        ]
 
     def keep(self, which: Tensor) -> None:
         """Only these images go on: bool `(B,)`."""
-        self.kept = [rows[which] for rows in self.kept]
+        self.kept = [[row[which] for row in rows] for rows in self.kept]
 
-    def _empty(self, n: int) -> list[Tensor]:
-        """For each layer the rows r − d to r of its input, with padding to the sides."""
-        return [self.place.new_zeros(n, d + 1, self.width + 2 * d, self.channels) for d in self.dilations]
+    def _empty(self, n: int) -> list[list[Tensor]]:
+        """For each layer the rows r − d to r of its input, `(n, W + 2d, C)` with padding to the sides."""
+        return [list(self.place.new_zeros(d + 1, n, self.width + 2 * d, self.channels).unbind()) for d in self.dilations]
 
     def preload(self, embedded: Tensor, labels: Tensor | None, first: int) -> None:
         """Whole known rows `(B, inputs, R, W)` of the images from number `first` on, in one parallel pass."""
         rows = embedded.shape[2]
         v = self.stacks.above(embedded) + self.stacks.place()[:, :rows]
         for layer, d, kept in zip(self.layers, self.dilations, self.kept, strict=True):
-            last = v[:, :, max(0, rows - d - 1) :].permute(0, 2, 3, 1)  # (B, up to d + 1, W, C)
-            kept[first:, d + 1 - last.shape[1] :, d : d + self.width] = last
+            last = v[:, :, max(0, rows - d - 1) :].permute(2, 0, 3, 1)  # (up to d + 1, B, W, C)
+            for row, known in zip(kept[d + 1 - len(last) :], last, strict=True):
+                row[first:, d : d + self.width] = known
             v = v + gate(layer.above(v))
 
-    def start_row(self, above: Tensor, place: Tensor, labels: Tensor | None) -> None:
-        """What the rows above say to row `place` `(B,)`, from the last embedded rows `above` `(B, REACH, W + 2·REACH, E)`."""
+    def start_row(self, above: Sequence[Tensor], place: Tensor, labels: Tensor | None) -> None:
+        """What the rows above say to row `place` `(B,)`, from the last REACH embedded rows, `(B, W + 2·REACH, E)` each."""
         weights, offset = self.above
-        v = row_taps(above, self.width, 2 * REACH + 1) @ weights + offset + self.place[place]  # (B, W, C)
-        self.first = (v @ self.link[0] + self.link[1]).transpose(0, 1).contiguous()  # (W, B, C)
-        links = []
+        v = affine(row_taps(above, self.width, 2 * REACH + 1), weights, offset) + self.place[place]  # (B, W, C)
+        self.first = affine(v, *self.link).transpose(0, 1).contiguous().unbind()  # W times (B, C)
+        links = v.new_empty(self.width, len(self.layers), len(v), 2 * self.channels)  # (W, L, B, 2C)
         for i, d in enumerate(self.dilations):
             push(self.kept[i], v, d)
             weights, offset = self.layer_above[i]
-            z = row_taps(self.kept[i][:, ::d], self.width, 3, d) @ weights + offset  # (B, W, 2C)
-            link = z @ self.layer_link[i][0] + self.layer_link[i][1]
+            z = affine(row_taps(self.kept[i][::d], self.width, 3, d), weights, offset)  # (B, W, 2C)
+            link = affine(z, *self.layer_link[i])
             label = self.label[i]
             if labels is not None and label is not None:
                 link = link + label[labels][:, None]
-            links.append(link)
+            links[:, i] = link.transpose(0, 1)
             v = v + gate(z.movedim(2, 1)).movedim(1, 2)
-        self.links = torch.stack(links).permute(2, 0, 1, 3).contiguous()  # (W, L, B, 2C)
+        self.links = links.unbind()
         # What a pixel leaves for the one d places to the right lies where that one will look: at its own column.
-        self.features = v.new_zeros(self.width + max(self.dilations), len(links), len(v), self.channels)
+        self.features = v.new_zeros(self.width + max(self.dilations), len(self.layers), len(v), self.channels).unbind()
+        self.slots = [features.unbind() for features in self.features]  # a view costs as much as a small product
 
     def pixel(self, column: int, left: Tensor) -> Tensor:
         """Features `(B, C)` of the pixel in hand, from the embedded pixels to its left, `(B, REACH · E)`."""
-        z = torch.baddbmm(self.links[column], self.features[column], self.far)  # (L, B, 2C)
-        h = torch.addmm(self.first[column], left, self.left)  # (B, C)
-        c = self.channels
-        for i, d in enumerate(self.dilations):
-            self.features[column + d, i] = h
-            t = torch.addmm(z[i], h, self.near[i]).tanh_()
-            content = t[:, :c]
-            h = torch.addmm(h, torch.addcmul(content, content, t[:, c:]), self.out[i])
+        z = torch.baddbmm(self.links[column], self.features[column], self.far).unbind()  # L times (B, 2C)
+        slots = [self.slots[column + d][i] for i, d in enumerate(self.dilations)]  # each layer's input goes to its own
+        h = torch.addmm(self.first[column], left, self.left, out=slots[0])  # (B, C)
+        for i, (near, out) in enumerate(zip(self.near, self.out, strict=True)):
+            content, gates = torch.addmm(z[i], h, near).tanh_().chunk(2, 1)
+            gated = torch.addcmul(content, content, gates)
+            h = torch.addmm(h, gated, out, out=slots[i + 1]) if i + 1 < len(slots) else torch.addmm(h, gated, out)
         return h
 
     def end_row(self) -> None:
@@ -164,16 +179,16 @@ class PlainCache:
             self.kept[first:, i, 1:-1] = narrow[:, :, -1].transpose(1, 2)
             h = h + layer.up((layer.above(narrow) + layer.left(narrow)).relu())
 
-    def start_row(self, above: Tensor, place: Tensor, labels: Tensor | None) -> None:
-        first = row_taps(above, self.width, 2 * REACH + 1) @ self.above[0] + self.above[1] + self.place[place]
+    def start_row(self, above: Sequence[Tensor], place: Tensor, labels: Tensor | None) -> None:
+        first = affine(row_taps(above, self.width, 2 * REACH + 1), *self.above) + self.place[place]
         if labels is not None and self.label is not None:
             first = first + self.label[labels][:, None]
-        self.first = first.transpose(0, 1).contiguous()  # (W, B, C)
+        self.first = first.transpose(0, 1).contiguous().unbind()  # W times (B, C)
         links = [
-            row_taps(self.kept[:, i : i + 1], self.width, 3) @ weights + offset
+            affine(row_taps([self.kept[:, i]], self.width, 3), weights, offset)
             for i, (weights, offset) in enumerate(self.layer_above)
         ]
-        self.links = torch.stack(links).permute(2, 0, 1, 3).contiguous()  # (W, L, B, narrow)
+        self.links = torch.stack(links).permute(2, 0, 1, 3).contiguous().unbind()  # W times (L, B, narrow)
         self.features = first.new_zeros(self.width + 1, len(links), len(first), self.narrow)
 
     def pixel(self, column: int, left: Tensor) -> Tensor:

@@ -147,9 +147,13 @@ def is_prefix(known: Tensor) -> bool:
 
 def draw(logits: Tensor, uniform: Tensor, temperature: Tensor) -> Tensor:
     """Levels int64 `(B,)` from logits `(B, levels)`, by inversion in float64."""
-    scaled = logits.double() / temperature.clamp_min(COLDEST)[:, None]
-    cumulative = torch.softmax(scaled, dim=1).cumsum(1)
-    return torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:])[:, 0].clamp_max(logits.shape[1] - 1)
+    return _invert(logits, uniform[:, None], temperature.clamp_min(COLDEST)[:, None])
+
+
+def _invert(logits: Tensor, uniform: Tensor, temperature: Tensor) -> Tensor:
+    """The same of a warm temperature; both it and `uniform` `(B, 1)`. No u below 1 lies beyond the last level."""
+    cumulative = torch.softmax(logits.double() / temperature, dim=1).cumsum(1)
+    return torch.searchsorted(cumulative, uniform * cumulative[:, -1:])[:, 0]
 
 
 class Writer:
@@ -165,7 +169,6 @@ class Writer:
         self.features = head.features.weight.flatten(1).t().contiguous(), bias(head.features)
         self.out = [one.flatten(1).t().contiguous() for one in head.out.weight.chunk(c)]
         self.out_bias = bias(head.out).chunk(c)
-        self.hidden = head.features.out_channels // c
         if c > 1:
             self.earlier = [one.t().contiguous() for one in (head.earlier * head.mask).chunk(c)]  # (C·E, hidden) each
         self.orders: Orders | None = None
@@ -190,13 +193,14 @@ class Writer:
         first, n = len(self.place), len(orders)
         self.orders = orders if self.orders is None else self.orders + orders
         self.place = torch.cat([self.place, torch.full((n,), start, device=self.place.device)])
-        self.above = torch.cat([self.above, self._empty(n)])
+        self.above = [torch.cat(both) for both in zip(self.above, self._empty(n), strict=True)]
         self.cache.admit(n)
         if 0 < start < h:
             embedded = self.model.embed(orders.given[:, :, :start])
             self.cache.preload(embedded, orders.labels, first)
-            last = embedded[:, :, -REACH:].permute(0, 2, 3, 1)
-            self.above[first:, REACH - last.shape[1] :, REACH : REACH + last.shape[2]] = last
+            last = embedded[:, :, -REACH:].permute(2, 0, 3, 1)  # (up to REACH, B, W, C·E)
+            for row, known in zip(self.above[REACH - len(last) :], last, strict=True):
+                row[first:, REACH : REACH + known.shape[1]] = known
         self._drop_finished()
 
     @torch.inference_mode()
@@ -230,13 +234,14 @@ class Writer:
         """Only these images go on: bool `(B,)`."""
         assert self.orders is not None
         self._forget_graph()
-        self.orders, self.place, self.above = self.orders[which], self.place[which], self.above[which]
+        self.orders, self.place = self.orders[which], self.place[which]
+        self.above = [row[which] for row in self.above]
         self.cache.keep(which)
 
-    def _empty(self, n: int) -> Tensor:
-        """The last embedded rows, with padding to the sides."""
+    def _empty(self, n: int) -> list[Tensor]:
+        """The last REACH embedded rows, `(n, W + 2·REACH, C·E)` with padding to the sides."""
         c, _, size = self.table.shape
-        return self.table.new_zeros(n, REACH, self.spec.shape[2] + 2 * REACH, c * size)
+        return list(self.table.new_zeros(REACH, n, self.spec.shape[2] + 2 * REACH, c * size).unbind())
 
     def _drop_finished(self) -> None:
         unfinished = self.place < self.spec.shape[1]
@@ -257,17 +262,18 @@ class Writer:
         row = self.table.new_zeros(n, REACH + w, c * size)  # embedded, with padding to the left
         logits = self.table.new_empty(w, c, n, self.spec.levels)
         values = torch.empty(w, c, n, dtype=torch.int64, device=self.place.device)
+        temperature = orders.temperature.clamp_min(COLDEST)[:, None]
+        parts = [part.flatten(0, 1).unbind() for part in (logits, values, uniform[..., None], given, known)]
         for column in range(w):
             h = self.cache.pixel(column, row[:, column : column + REACH].flatten(1))
-            features = torch.addmm(self.features[1], h, self.features[0])  # (B, C·hidden)
+            features = torch.addmm(self.features[1], h, self.features[0]).chunk(c, 1)  # each (B, hidden)
             pixel = row[:, column + REACH]  # (B, C·E)
-            for k in range(c):
-                a = features[:, k * self.hidden : (k + 1) * self.hidden]
+            for k, a in enumerate(features):
                 if k:
                     a = torch.addmm(a, pixel, self.earlier[k])  # colours not yet written are zeros, and masked
-                torch.addmm(self.out_bias[k], silu(a), self.out[k], out=logits[column, k])
-                drawn = draw(logits[column, k], uniform[column, k], orders.temperature)
-                value = torch.where(known[column, k], given[column, k], drawn, out=values[column, k])
+                logit, value, u, told, knows = (part[column * c + k] for part in parts)
+                torch.addmm(self.out_bias[k], silu(a), self.out[k], out=logit)
+                torch.where(knows, told, _invert(logit, u, temperature), out=value)
                 pixel[:, k * size : (k + 1) * size] = self.table[k][value]
         self.cache.end_row()
         push(self.above, row[:, REACH:], REACH)

@@ -109,8 +109,8 @@ class Pixels:
         """Until all that was asked for is there and nothing plays; of the writing, after request number `beyond`."""
         if self.shown_view() == "write":
             self.page.wait_for_function(WRITTEN, arg=beyond)
-        for _ in range(PATIENCE // 50):
-            self.page.wait_for_timeout(50)
+        for _ in range(PATIENCE // 20):
+            self.page.wait_for_timeout(20)
             if not self.under_way - self.holding:
                 return
         raise AssertionError(f"These have no answer: {[one.url for one in self.under_way]}")
@@ -159,10 +159,10 @@ class Pixels:
 
     def until(self, true: Callable[[], Any]) -> None:
         """Waits for something that only Python can see."""
-        for _ in range(PATIENCE // 50):
+        for _ in range(PATIENCE // 30):
             if true():
                 return
-            self.page.wait_for_timeout(50)
+            self.page.wait_for_timeout(30)
         raise AssertionError("It has not come to pass.")
 
     # --- What stands there -----------------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ class Pixels:
 
     def leave(self) -> None:
         self.page.mouse.move(2, 2)
-        self.page.wait_for_timeout(80)
+        self.page.wait_for_timeout(40)
 
     def level(self, level: int, levels: int = 256, *, colour: int = 0, view: str = "write") -> tuple[float, float]:
         """Pixels of the screen on the bar of a level."""
