@@ -36,6 +36,7 @@ class PixelSettings(Settings):
     ref: int = Field(default=3, ge=0, le=9)
     keep: Literal["top", "left", "hole"] = "top"
     share: int = Field(default=50, ge=0, le=100)
+    wrote: str = Field(default="", pattern=r"^(\d{1,16}:(-1|\d):[012](\.\d{1,3})?)?$")  # seed, class, temperature of "sample"
 
 
 RAIL = ("model", "label", "temperature", "n", "seed")  # the settings that the rail's controls hold, in their order

@@ -563,7 +563,7 @@ def test_a_link_holds_every_setting_and_opens_the_page_just_so(pixels: Pixels) -
     assert pixels.frame() == 400
     one = pixels.json()
     told = {key: str(int(v) if isinstance(v, bool) else v) for key, v in one["settings"].items()}
-    assert told == {"view": "write", **wanted}
+    assert told == {"view": "write", "wrote": "", **wanted}
     pixels.speaks_of(399)
     painted = pixels.picture()
     pixels.reload()
@@ -820,6 +820,9 @@ def test_the_image_being_written_can_be_read_and_completed(pixels: Pixels) -> No
     expect(pixels.view("surprise").locator(".px-total")).to_contain_text(STAGE["surprise"]["given"].format(y=8))
     pixels.rests()
     assert pixels.json()["picture"] == image
+    pixels.reload()  # the link names the class that it was written with, too
+    pixels.until(lambda: pixels.json().get("picture") == image)
+    expect(pixels.view("surprise").locator(".px-total")).to_contain_text(STAGE["surprise"]["given"].format(y=8))
     pixels.label("any")
     expect(pixels.view("surprise").locator(".px-total")).to_contain_text(STAGE["surprise"]["marginal"])
     pixels.tab("complete")

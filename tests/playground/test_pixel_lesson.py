@@ -108,6 +108,7 @@ EVERY: dict[str, st.SearchStrategy[Any]] = {
     "ref": st.integers(0, 9),
     "keep": st.sampled_from(["top", "left", "hole"]),
     "share": st.integers(0, 100),
+    "wrote": st.sampled_from(["", "7:-1:1", "9007199254740992:9:0.85"]),
 }
 FITTING = st.fixed_dictionaries(EVERY).map(lambda values: PixelSettings(**values))
 
@@ -147,6 +148,7 @@ def test_settings_survive_the_way_through_an_address(chosen: PixelSettings) -> N
         ("ref", 0),
         ("keep", "hole"),
         ("share", 0),
+        ("wrote", "11:-1:0.35"),
     ],
 )
 def test_a_link_holds_each_setting_under_its_name(key: str, value: Any) -> None:

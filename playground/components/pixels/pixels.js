@@ -9,7 +9,7 @@ import { messages } from "../lib/messages.js";
 import { completeView } from "./complete_view.js";
 import { raceView } from "./race_view.js";
 import { surpriseView } from "./surprise_view.js";
-import { writeView } from "./write_view.js";
+import { writeView, writtenAs } from "./write_view.js";
 
 const VIEWS = ["write", "complete", "surprise", "race"];
 
@@ -77,13 +77,23 @@ export function mount(element, { props, trigger, watch }) {
   let preparing = "";
   /** A link may name an image that is yet to be written: another view's source. */
   function prepare() {
-    const { model: key, seed, label, which, changes, temperature } = settings;
-    const named = [key, seed, label, which, changes, temperature].join();
+    const { model: key, which, changes } = settings;
+    const named = [key, writtenAs(settings), which, changes].join();
     if (visible === "write" || settings.source !== "sample" || preparing === named || views.write.sample()) return;
     preparing = named;
     views.write.prepare().then(() => {
       if (visible !== "write") views[visible].settings(new Set(["source"]));
     });
+  }
+
+  /** Another class, or other completions, are questions about the same picture: the image is not written anew for them. */
+  function keepPicture(before) {
+    if (visible === "write" || before.source !== "sample" || settings.model !== before.model) return false;
+    if (settings.n !== before.n || (visible === "surprise" && settings.seed !== before.seed)) return false;
+    const { seed, label, temperature } = settings;
+    const kept = before.wrote || writtenAs(before);
+    settings.wrote = kept === writtenAs({ seed, label, temperature }) ? "" : kept;
+    return true;
   }
 
   /** Shows what differs from `before` (null: everything). `quiet`: only the address is to know. */
@@ -93,6 +103,7 @@ export function mount(element, { props, trigger, watch }) {
       failed(new Error(fill(text.no_model, { model: settings.model })));
       settings.model = Object.keys(models)[0];
     }
+    if (settings.view === "write" || settings.source !== "sample" || (before && before.model !== settings.model)) settings.wrote = "";
     facts.textContent = model().facts;
     showCode();
     png.hidden = json.hidden = !views[settings.view].png;
@@ -125,6 +136,7 @@ export function mount(element, { props, trigger, watch }) {
   function change(patch, { quiet = false } = {}) {
     const before = settings;
     settings = { ...settings, ...patch };
+    keepPicture(before);
     if (!quiet) {
       fine();
       apply(before);
@@ -144,7 +156,7 @@ export function mount(element, { props, trigger, watch }) {
     const before = settings;
     Object.assign(page, next);
     settings = { ...settings, ...next.settings };
-    if (!next.whole && ["model", "label", "seed", "n"].some((key) => settings[key] !== before[key])) {
+    if (!next.whole && !keepPicture(before) && ["model", "label", "seed", "n"].some((key) => settings[key] !== before[key])) {
       Object.assign(settings, { frame: -1, changes: "" });
       if (settings.which >= settings.n || settings.model !== before.model) settings.which = 0;
     }

@@ -21,6 +21,9 @@ export function changesOf(text) {
   return text ? text.split(",").map((one) => one.split(":").map(Number)) : [];
 }
 
+/** What the settings' image is written with: "seed:class:temperature". */
+export const writtenAs = ({ wrote, seed, label, temperature }) => wrote || [seed, label, temperature].join(":");
+
 /** Images of one request, as they come. */
 function newRun(model, n, about) {
   const size = model.shape.reduce((a, b) => a * b);
@@ -58,6 +61,12 @@ export function writeView(host, ctx, { bar }) {
   host.append(place, heat, tries, branchTitle, branchBox, summary);
   const glass = inspector(place, ctx, { pick: put, moved: () => line.pause() });
   glass.left.append(h("div", { class: "px-show" }, seenBox, surpriseBox, scaleLabel), seedsTitle, seeds);
+
+  /** What to write with; label −1 where the model has no such class. */
+  function wanted() {
+    const [seed, label, temperature] = writtenAs(ctx.settings()).split(":").map(Number);
+    return { seed, label: label < ctx.model().classes.length ? label : -1, temperature };
+  }
 
   function box(key, label) {
     const input = h("input", { type: "checkbox", id: `px-${key}`, onchange: () => ctx.change({ [key]: input.checked }) });
@@ -241,8 +250,7 @@ export function writeView(host, ctx, { bar }) {
     growing++;
     const settings = ctx.settings();
     const model = ctx.model();
-    const label = settings.label < model.classes.length ? settings.label : -1;
-    const about = { seed: settings.seed, temperature: settings.temperature, label, changes: "", live: true };
+    const about = { ...wanted(), changes: "", live: true };
     const run = newRun(model, settings.n, about);
     const which = Math.min(settings.which, settings.n - 1);
     host.setAttribute("aria-busy", "true");
@@ -348,9 +356,8 @@ export function writeView(host, ctx, { bar }) {
     show() {
       bar.hidden = false;
       controls();
-      const { seed, n, label } = ctx.settings();
-      const told = label < ctx.model().classes.length ? label : -1;
-      if (!base || base.model !== ctx.model() || base.seed !== seed || base.n !== n || base.label !== told) start({ play: false });
+      const { seed, label } = wanted();
+      if (!base || base.model !== ctx.model() || base.seed !== seed || base.n !== ctx.settings().n || base.label !== label) start({ play: false });
       else grow();
     },
     hide() {
@@ -371,9 +378,12 @@ export function writeView(host, ctx, { bar }) {
     /** The finished image that the settings name, or null. */
     sample() {
       const settings = ctx.settings();
-      const label = settings.label < ctx.model().classes.length ? settings.label : -1;
-      const its = main && main.run.ready === main.run.size && main.run.model === ctx.model() && base.seed === settings.seed && base.label === label;
-      return its && (main.run.changes ?? "") === settings.changes ? { values: main.run.values[main.i], key: main.run.model.key } : null;
+      const { seed, label } = wanted();
+      if (!base || base.model !== ctx.model() || base.seed !== seed || base.label !== label) return null;
+      const which = Math.min(settings.which, settings.n - 1);
+      const branch = branches.find((one) => one.changes === settings.changes && one.which === which);
+      const [run, i] = settings.changes ? [branch?.run, 0] : [base, which];
+      return run && i < run.n && run.ready === run.size ? { values: run.values[i], key: run.model.key } : null;
     },
     /** Has it written where it is not there, unseen. */
     prepare: () => start({ play: false }),
