@@ -28,9 +28,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.contract import Noise
+from models.contract import Noise, checked_labels
 from models.pixel_writer import COLDEST, draw, is_prefix, orders
-from models.pixelcnn import CHUNK, PixelCNN, checked_labels, from_scan_order, in_scan_order, log_prob_of
+from models.pixelcnn import CHUNK, PixelCNN, from_scan_order, in_scan_order, log_prob_of
 
 
 @dataclass(frozen=True)

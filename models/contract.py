@@ -22,7 +22,19 @@ from torch import Tensor, nn
 
 from models.noise import Noise
 
-__all__ = ["Batch", "Density", "Family", "GenerativeModel", "HasLatents", "LogProb", "Loss", "Noise", "Posterior", "Spec"]
+__all__ = [
+    "Batch",
+    "Density",
+    "Family",
+    "GenerativeModel",
+    "HasLatents",
+    "LogProb",
+    "Loss",
+    "Noise",
+    "Posterior",
+    "Spec",
+    "checked_labels",
+]
 
 
 class Density(StrEnum):
@@ -42,6 +54,7 @@ class Family(StrEnum):
     MARKOV_CHAIN = "explicit density, approximate: Markov chain"
     DIRECT = "implicit density, direct"
     ITERATIVE = "implicit density, iterative"
+    NONE = "no distribution"
 
 
 @dataclass(frozen=True)
@@ -91,14 +104,18 @@ class Batch:
     x: Tensor  # uint8 (B, C, H, W)
     labels: Tensor  # int64 (B,)
     index: Tensor  # int64 (B,)
+    total: int = 0  # images in the whole data set; 0: not said
 
 
 @dataclass(frozen=True)
 class Loss:
-    """`total` is what the optimiser lowers; `parts` are its named summands, per image `(B,)`. All in nats an image."""
+    """`total` is what the optimiser lowers; `parts` are what it is made of, unweighted, per image `(B,)`."""
 
     total: Tensor  # ()
     parts: Mapping[str, Tensor]
+    nats: Tensor | None = (
+        None  # (): −log p(x), or what bounds it from above, in nats an image; None: the loss says nothing of it
+    )
 
 
 @dataclass(frozen=True)
@@ -174,6 +191,19 @@ class GenerativeModel(nn.Module, PyTorchModelHubMixin):
         made_with: Any = self._hub_mixin_config or {}
         settings = {**made_with, "spec": self.spec.to_json()}
         (folder / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def checked_labels(labels: Tensor | None, n: int, spec: Spec) -> Tensor | None:
+    """The labels themselves, or a ValueError that says what is wrong with them."""
+    if labels is None:
+        return None
+    if not spec.classes:
+        raise ValueError("This model has no classes: labels must be None.")
+    if labels.shape != (n,) or labels.dtype != torch.int64:
+        raise ValueError(f"Labels are int64 ({n},), not {labels.dtype} {tuple(labels.shape)}.")
+    if n and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
+        raise ValueError(f"Labels {int(labels.min())} to {int(labels.max())} are not within 0 and {spec.classes - 1}.")
+    return labels
 
 
 @runtime_checkable

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, silu
 
-from models.contract import Noise, Spec
+from models.contract import Noise, Spec, checked_labels
 from models.pixel_caches import GatedCache, PlainCache, bias, push
-from models.pixelcnn import REACH, GatedStacks, PixelCNN, checked_labels, from_scan_order
+from models.pixelcnn import REACH, GatedStacks, PixelCNN, from_scan_order
 
 COLDEST = 1e-6  # the temperature that stands for 0: the likeliest value of each place
 AT_ONCE = 64  # images written together, at most: this bounds memory

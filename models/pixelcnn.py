@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, silu
 
-from models.contract import Density, Family, GenerativeModel, LogProb, Noise, Spec
+from models.contract import Density, Family, GenerativeModel, LogProb, Noise, Spec, checked_labels
 
 if TYPE_CHECKING:
     from models.pixel_writer import Written
@@ -191,19 +191,6 @@ class PixelCNN(GenerativeModel):
         for y in range(self.spec.classes):
             labels = torch.full((len(x),), y, device=x.device)
             yield self.head(self.stacks(embedded, shared, labels), embedded)
-
-
-def checked_labels(labels: Tensor | None, n: int, spec: Spec) -> Tensor | None:
-    """The labels themselves, or a ValueError that says what is wrong with them."""
-    if labels is None:
-        return None
-    if not spec.classes:
-        raise ValueError("This PixelCNN has no classes: labels must be None.")
-    if labels.shape != (n,) or labels.dtype != torch.int64:
-        raise ValueError(f"Labels are int64 ({n},), not {labels.dtype} {tuple(labels.shape)}.")
-    if n and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
-        raise ValueError(f"Labels {int(labels.min())} to {int(labels.max())} are not within 0 and {spec.classes - 1}.")
-    return labels
 
 
 def log_prob_of(logits: Tensor, x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class Recipe:
     data: str
     steps: int
     objective: str = "elbo"
+    beta: float = 1.0  # the objective's weight of the KL, or of the total correlation
     batch_size: int = 128
     learning_rate: float = 3e-3  # the peak, after `warmup` steps; then half a cosine down to 0
     warmup: int = 300
@@ -89,6 +90,34 @@ _PIXELCNN = [
     ),
 ]
 
+# The autoencoder has the networks of vae-mnist-16d and vae-mnist-2d, the conditional VAE those of the first.
+_MNIST = [
+    Recipe("ae-mnist", "autoencoder", {"latent": 16}, "mnist", steps=6_000, objective="squared-error"),
+    Recipe("ae-mnist-2d", "autoencoder", {"latent": 2}, "mnist", steps=8_000, objective="squared-error"),
+    Recipe("cvae-mnist", "vae", {"latent": 8, "classes": 10}, "mnist", steps=8_000, importance_samples=64),
+]
+
+# On sprites σ is fixed, and the same for all β: a learned one would undo β (a wider σ weighs the reconstruction down as well).
+SPRITES_SCALE = 25.0  # grey levels
+_SPRITES = replace(
+    Recipe("vae-sprites", "vae", {}, "sprites-256", steps=5_000),
+    settings={"latent": 10, "shape": (3, 32, 32), "halvings": 3, "scale": SPRITES_SCALE},
+    learning_rate=2e-3,
+)
+
+
+def _sprites(name: str, beta: float, *, seed: int = 0, objective: str = "elbo") -> Recipe:
+    name = f"vae-sprites-{name}" + (f"-seed{seed}" if seed else "")
+    return replace(_SPRITES, name=name, beta=beta, seed=seed, objective=objective)
+
+
+_BETAS = [
+    *(_sprites(f"beta{beta:g}", beta) for beta in (0.1, 1.0, 16.0)),
+    *(_sprites("beta4", 4.0, seed=seed) for seed in range(3)),
+    *(_sprites("tc", 6.0, seed=seed, objective="tc-elbo") for seed in range(3)),
+]
+
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (_vae("mnist", 2), _vae("mnist", 16), _FASHION_MAP, _vae("fashion", 16), *_PIXELCNN)
+    recipe.name: recipe
+    for recipe in (_vae("mnist", 2), _vae("mnist", 16), _FASHION_MAP, _vae("fashion", 16), *_PIXELCNN, *_MNIST, *_BETAS)
 }

@@ -1,6 +1,7 @@
 """What is measured of each kind of model on the test images, for its card: one function a kind.
 
-A VAE has its ELBO, and the importance-weighted estimate on the first of the images. A PixelCNN is exact: log p(x), for a
+A VAE has its ELBO (always that of β = 1, whatever it was trained by), and the importance-weighted estimate on the first of the
+images; on sprites, how its latents share the factors, too. An autoencoder has no probabilities: its error alone. A PixelCNN is exact: log p(x), for a
 conditional model the marginal over its classes, and beside it log p(x|y) with the true label, which has been told more and is
 no figure for p(x).
 """
@@ -10,19 +11,24 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from models.contract import Density, GenerativeModel, LogProb
+from models.autoencoder import Autoencoder
+from models.contract import Density, GenerativeModel, HasLatents, LogProb, Noise, Posterior
+from models.data import sprites
 from models.data.images import Images
-from models.measures.likelihood import bits_per_dim, chunks, score, summarise
+from models.measures import disentanglement
+from models.measures.likelihood import Score, bits_per_dim, chunks, score, summarise
 from models.pixelcnn import PixelCNN
 from models.recipes import Recipe
-from models.vae import VAE
+from models.vae import VAE, kl_to_prior
+
+FRESH, FRESH_SEED = 10_000, 2026  # sprites on which latents and factors are compared
 
 QUANTILES = 101  # of the held-out scores, image by image: 0 %, 1 %, ..., 100 %
 
@@ -38,14 +44,84 @@ def of_vae(model: GenerativeModel, test: Images, recipe: Recipe) -> dict[str, An
     few = test.pixels[: recipe.importance_images]
     importance, _ = score(model, few, method="importance", samples=recipe.importance_samples, noise=recipe.seed)
     elbo_of_few, _ = score(model, few, method="elbo", samples=recipe.elbo_samples, noise=recipe.seed)
-    return {
+    found: dict[str, Any] = {
         "scores": {
             "elbo": asdict(elbo),
             "elbo_of_the_same_images": asdict(elbo_of_few),
             "importance": asdict(importance),
         },
         "elbo_bits_per_dim_quantiles": quantiles(nats, model.spec.dims),
-        "scale": float(model.scale.detach()) if isinstance(model, VAE) else None,  # of a pixel given z, in grey levels
+    }
+    if not isinstance(model, VAE):
+        return found
+    found["scale"] = float(model.scale.detach())  # of a pixel given z, in grey levels
+    labels = test.labels if model.spec.classes else None
+    posterior = encoded(model, test.pixels, labels)
+    kl = kl_to_prior(posterior).mean(0)  # (L,)
+    found["kl_by_dimension"] = [round(float(one), 4) for one in kl]
+    found["reconstruction"] = elbo.nats + float(kl.sum())  # E_q[log p(x|z)]; of a conditional model, with the marginal bound
+    if labels is not None:
+        found["scores"]["elbo_given_label"] = asdict(_given_label(model, test, recipe))
+    if test.name == "sprites-256":
+        found["disentanglement"] = disentanglement_of(model).to_json()
+    return found
+
+
+def _given_label(model: VAE, test: Images, recipe: Recipe) -> Score:
+    """The bound on log p(x|y) with the true label."""
+    parts = [
+        model.log_prob(
+            test.pixels[first : first + count].to(model.log_scale.device),
+            labels=test.labels[first : first + count],
+            samples=recipe.elbo_samples,
+            noise=Noise(recipe.seed).skip(first),
+        )
+        for first, count in chunks(len(test), 500)
+    ]
+    nats = torch.cat([part.nats for part in parts]).cpu()
+    how = replace(parts[0], method="ELBO, given the label", nats=nats)
+    errors = torch.cat([part.standard_error for part in parts if part.standard_error is not None]).cpu()
+    return summarise(how, nats, errors if len(errors) else torch.zeros_like(nats), model.spec.dims)
+
+
+@torch.inference_mode()
+def encoded(model: HasLatents, pixels: Tensor, labels: Tensor | None = None) -> Posterior:
+    """q(z|x) of uint8 images `(N, C, H, W)` in chunks, on the CPU."""
+    like = next(model.parameters())  # type: ignore[attr-defined]
+    means, stds = [], []
+    for first, count in chunks(len(pixels), 500):
+        x = pixels[first : first + count].to(like.device)
+        found = model.encode(x) if labels is None else model.encode(x, labels[first : first + count].to(like.device))  # type: ignore[call-arg]
+        means.append(found.mean.float().cpu())
+        stds.append(found.std.float().cpu())
+    return Posterior(torch.cat(means), torch.cat(stds))
+
+
+def factor_bins(factors: sprites.Factors) -> dict[str, Tensor]:
+    """The shape, and the continuous factors in 16 equal bins of their ranges: int64 `(N,)` each."""
+    cut = {name: disentanglement.bins(getattr(factors, name), ends) for name, ends in sprites.RANGES.items()}
+    return {"shape": factors.shape} | cut
+
+
+def disentanglement_of(model: HasLatents) -> disentanglement.Disentanglement:
+    """How the latents share the factors of `FRESH` sprites with independent factors, drawn anew: no data set holds them."""
+    factors = sprites.draw(FRESH, noise=FRESH_SEED)
+    posterior = encoded(model, sprites.render(factors))
+    return disentanglement.report(posterior, factor_bins(factors), noise=FRESH_SEED)
+
+
+def of_autoencoder(model: GenerativeModel, test: Images, recipe: Recipe) -> dict[str, Any]:
+    """The reconstruction error: the mean over images of the mean squared error of a pixel, and its root in grey levels."""
+    assert isinstance(model, Autoencoder)
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        parts = [model.squared_error(test.pixels[i : i + n].to(device)).double().cpu() for i, n in chunks(len(test), 500)]
+    squared = torch.cat(parts) / model.spec.dims  # (N,) squared grey levels a pixel
+    return {
+        "scores": {},
+        "mean_squared_error": float(squared.mean()),
+        "root_mean_squared_error": float(squared.mean().sqrt()),  # grey levels
+        "images": len(test),
     }
 
 
@@ -85,4 +161,8 @@ def png(pixels: Tensor) -> float:
     return 8 * len(file.getvalue()) / pixels.numel()
 
 
-SCORES: dict[str, Callable[[GenerativeModel, Images, Recipe], dict[str, Any]]] = {"vae": of_vae, "pixelcnn": of_pixelcnn}
+SCORES: dict[str, Callable[[GenerativeModel, Images, Recipe], dict[str, Any]]] = {
+    "vae": of_vae,
+    "autoencoder": of_autoencoder,
+    "pixelcnn": of_pixelcnn,
+}

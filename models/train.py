@@ -16,7 +16,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ from models.contract import Batch, GenerativeModel, Noise
 from models.data import images
 from models.data.images import Images
 from models.measures.likelihood import bits_per_dim
-from models.objectives import OBJECTIVES
+from models.objectives import objective
 from models.recipes import RECIPES, Recipe
 from models.zoo import KINDS
 
@@ -40,9 +40,9 @@ class Step:
     """One step done. Numbers are means over its batch."""
 
     number: int  # 1 to the recipe's steps
-    loss: float  # nats an image
-    parts: Mapping[str, float]  # nats an image
-    bits_per_dim: float
+    loss: float  # what is descended, an image
+    parts: Mapping[str, float]  # unweighted, an image
+    bits_per_dim: float  # of −log p(x), or of its bound with β = 1; not a number where the loss says nothing of it
     seconds: float  # spent training so far, earlier sittings included
 
 
@@ -68,7 +68,7 @@ class Run:
 
     def steps(self) -> Iterator[Step]:
         """The steps from here to the recipe's end. The caller may stop at any of them, save, and go on later."""
-        objective, noise = OBJECTIVES[self.recipe.objective], Noise(self.recipe.seed)
+        lowered, noise = objective(self.recipe.objective, self.recipe.beta), Noise(self.recipe.seed)
         self.model.train()
         order, ordered_epoch = torch.empty(0, dtype=torch.int64), -1
         per_epoch = max(1, len(self.data) // self.recipe.batch_size)  # the incomplete last batch is left out
@@ -84,7 +84,7 @@ class Run:
             with self.accelerator.autocast():
                 x = self.data.used(self._pixels[index], index, noise.at(self.done))
                 torch.manual_seed(_step_seed(self.recipe.seed, self.done))  # dropout's, and nothing else's
-                loss = objective(self.model, Batch(x, self._labels[index], index), noise.at(self.done))
+                loss = lowered(self.model, Batch(x, self._labels[index], index, len(self.data)), noise.at(self.done))
             extra = kl_weight(self.recipe, self.done) - 1
             self.accelerator.backward(loss.total + extra * loss.parts["kl"].mean() if extra else loss.total)
             if self.recipe.clip is not None:
@@ -97,7 +97,7 @@ class Run:
                 remedy = "a lower learning rate or a clipped gradient would help"
                 raise FloatingPointError(f"The loss of {self.recipe.name} is {total} at step {self.done}: {remedy}.")
             parts = {name: float(part.detach().mean()) for name, part in loss.parts.items()}
-            bits = float(bits_per_dim(torch.tensor(-total), self.model.spec.dims))
+            bits = math.nan if loss.nats is None else float(bits_per_dim(-loss.nats.detach(), self.model.spec.dims))
             self.seconds += time.perf_counter() - began
             yield Step(self.done, total, parts, bits, self.seconds)
 
@@ -133,7 +133,7 @@ class Run:
 
         with safe_open(file, framework="pt") as opened:
             about = opened.metadata()
-        if json.loads(about["recipe"]) != _identity(self.recipe):
+        if _defaults() | json.loads(about["recipe"]) != _identity(self.recipe):
             raise StateMismatch(
                 f"{file} holds a run of other settings than {self.recipe.name} has now: remove it to start anew."
             )
@@ -175,11 +175,20 @@ def kl_weight(recipe: Recipe, step: int) -> float:
     return 1 + (recipe.kl_start - 1) * max(0.0, 1 - step / (recipe.steps / 2))
 
 
+_SCORING = ("storage", "elbo_samples", "importance_samples", "importance_images")  # settings that shape no weight
+
+
 def _identity(recipe: Recipe) -> dict[str, object]:
     """What must agree for a saved state to be this recipe's: everything that shapes the weights."""
-    skipped = ("storage", "elbo_samples", "importance_samples", "importance_images")
-    kept = {key: value for key, value in asdict(recipe).items() if key not in skipped}
+    kept = {key: value for key, value in asdict(recipe).items() if key not in _SCORING}
     return json.loads(json.dumps(kept))  # as it stands in a file: a tuple is a list there
+
+
+def _defaults() -> dict[str, object]:
+    """What a recipe is where it says nothing: a state that was saved before a setting came to be does not name it."""
+    return {
+        field.name: field.default for field in fields(Recipe) if field.default is not MISSING and field.name not in _SCORING
+    }
 
 
 def train(
@@ -201,7 +210,7 @@ def train(
         steps = run.steps() if run.done < last else iter(())
         try:
             for step in steps:
-                bar.set_postfix({"loss": f"{step.loss:.1f} nats", "bits/dim": f"{step.bits_per_dim:.3f}"}, refresh=False)
+                bar.set_postfix({"loss": f"{step.loss:.1f}", "bits/dim": f"{step.bits_per_dim:.3f}"}, refresh=False)
                 bar.update()
                 if time.monotonic() - saved > SAVE_EVERY:
                     run.save(state)

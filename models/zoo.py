@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.autoencoder import Autoencoder
 from models.contract import GenerativeModel, Posterior, Spec
 from models.measures.constant import ConstantPicture
 from models.pixelcnn import PixelCNN
@@ -29,6 +30,7 @@ from models.vae import VAE
 
 KINDS: dict[str, type[GenerativeModel]] = {
     "vae": VAE,
+    "autoencoder": Autoencoder,
     "pixelcnn": PixelCNN,
 }  # spec.kind to class: never an import path from a file
 

@@ -29,13 +29,14 @@ from models.noise import Noise
 VALIDATION = 5_000  # the last of the training images
 SPLITS = ("train", "validation", "test")
 _TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST"}
-NAMES = (*_TORCHVISION, "mnist-binary", "digits", "sprites")
+NAMES = (*_TORCHVISION, "mnist-binary", "digits", "sprites", "sprites-256")
 TITLES = {
     "mnist": "MNIST",
     "fashion": "Fashion-MNIST",
     "mnist-binary": "binarised MNIST",
     "digits": "digits (scikit-learn)",
     "sprites": "sprites",
+    "sprites-256": "sprites of 256 levels",
 }
 SPRITES = {"train": 60_000, "validation": 5_000, "test": 10_000}
 SPRITE_LEVELS = 16
@@ -57,6 +58,7 @@ CLASSES = {
     "mnist-binary": _DIGITS,
     "digits": _DIGITS,
     "sprites": sprites.SHAPES,
+    "sprites-256": sprites.SHAPES,
 }
 
 
@@ -96,8 +98,8 @@ def load(name: str, split: str, root: str | Path | None = None, *, download: boo
         raise ValueError(f"Split {split!r} is not one of {', '.join(SPLITS)}.")
     if name == "digits":
         return _digits(split)
-    if name == "sprites":
-        return _sprites(split)
+    if name in ("sprites", "sprites-256"):
+        return _sprites(name, split)
     if name == "mnist-binary":
         grey = load("mnist", split, root, download=download)
         if split == "train":
@@ -122,10 +124,13 @@ def to_levels(pixels: Tensor, levels: int) -> Tensor:
     return (pixels.to(torch.int64) * levels // 256).to(torch.uint8)
 
 
-def _sprites(split: str) -> Images:
-    """Coloured sprites in 16 levels, by their own seeds; the class is the shape."""
+def _sprites(name: str, split: str) -> Images:
+    """Coloured sprites, in 16 levels or in all 256, by their own seeds; the class is the shape."""
     factors = sprites.draw(SPRITES[split], noise=SPLITS.index(split))
-    return Images("sprites", split, to_levels(sprites.render(factors), SPRITE_LEVELS), factors.shape, CLASSES["sprites"])
+    pixels = sprites.render(factors)
+    return Images(
+        name, split, pixels if name == "sprites-256" else to_levels(pixels, SPRITE_LEVELS), factors.shape, CLASSES[name]
+    )
 
 
 def _read(name: str, train: bool, root: Path, download: bool) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 from benchmarks.serving import FLAGS, free_port
 from playground.components import head
@@ -101,11 +101,37 @@ class Watched:
         return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="session")
+def desktop(browser: Browser) -> Iterator[BrowserContext]:
+    """One browser profile, so that what never changes (Gradio's own files) is fetched and compiled once, not in every test."""
+    context = browser.new_context(viewport=DESKTOP)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def watched(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Watched]:
+def watched(
+    browser: Browser, desktop: BrowserContext, address: str, request: pytest.FixtureRequest
+) -> Iterator[Watched]:
     """A fresh visitor; `@pytest.mark.parametrize("watched", [{...}], indirect=True)` sets the browser's options."""
-    options = {"viewport": {"width": 1280, "height": 900}, **getattr(request, "param", {})}
-    context = browser.new_context(**options)
+    options = getattr(request, "param", {})
+    context = browser.new_context(**{"viewport": DESKTOP, **options}) if options else desktop
     visitor = Watched(context, address)
     yield visitor
-    context.close()
+    if options:
+        context.close()
+        return
+    for page in context.pages:  # nothing of this visitor is left to the next
+        page.close()
+    context.set_offline(False)
+    context.unroute_all()
+    context.clear_cookies()
+    context.clear_permissions()
+    forget = context.new_page()
+    forget.route("**/*", lambda route: route.fulfill(body="", content_type="text/html"))
+    forget.goto(f"{address}/empty")
+    forget.evaluate("localStorage.clear(), sessionStorage.clear()")
+    forget.close()

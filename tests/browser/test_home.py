@@ -69,6 +69,7 @@ def test_the_card_of_pixels_goes_on_with_what_is_written_now(watched: Watched) -
 
 
 @pytest.mark.parametrize("path", ["/vae", "/clouds", "/pixels"])
+@pytest.mark.parametrize("watched", [{"viewport": {"width": 1280, "height": 900}}], indirect=True)  # an empty cache
 def test_a_first_view_is_light(watched: Watched, path: str) -> None:
     """Plotly comes after the first picture, compressed, and counts apart."""
     client = watched.page.context.new_cdp_session(watched.page)

@@ -22,6 +22,7 @@ from models.contract import Batch, Loss
 from models.data import images, sprites
 from models.data.images import Images
 from models.noise import Noise
+from models.objectives import OBJECTIVES
 from models.pixelcnn import PixelCNN
 from models.recipes import RECIPES, Recipe
 from models.train import Run, StateMismatch, learning_rate
@@ -71,6 +72,7 @@ def sets(few: Images) -> dict[str, Images]:
         "fashion": few,
         "mnist-binary": dataclasses.replace(few, name="mnist-binary", dynamic=True),
         "sprites": Images("sprites", "train", coloured, factors.shape, sprites.SHAPES),
+        "sprites-256": Images("sprites-256", "train", sprites.render(factors), factors.shape, sprites.SHAPES),
     }
 
 
@@ -140,15 +142,16 @@ def test_other_random_numbers_in_the_process_change_nothing(few: Images) -> None
 
 def test_an_epoch_shows_every_image_once_in_an_order_of_its_own(few: Images, monkeypatch) -> None:
     seen: list[torch.Tensor] = []
-    real = train.OBJECTIVES["elbo"]
+    real = OBJECTIVES["elbo"]
 
-    def spying(model, batch, noise):
+    def spying(model, batch, noise, beta):
+        assert (batch.total, beta) == (len(few), 1.0)
         assert torch.equal(batch.x, few.pixels[batch.index])
         assert torch.equal(batch.labels, few.labels[batch.index])
         seen.append(batch.index)
         return real(model, batch, noise)
 
-    monkeypatch.setitem(train.OBJECTIVES, "elbo", spying)
+    monkeypatch.setitem(OBJECTIVES, "elbo", spying)
     go(Run(tiny("mlp", steps=8), few), 8)
     first, second = torch.cat(seen[:4]), torch.cat(seen[4:])
     assert len(first.unique()) == len(second.unique()) == 96  # 100 images, the incomplete last batch left out
@@ -250,7 +253,7 @@ def test_every_recipe_runs_one_step(name: str, sets: dict[str, Images]) -> None:
     assert recipe.name == name
     assert recipe.kind in KINDS
     assert recipe.data in images.NAMES
-    assert recipe.objective in train.OBJECTIVES
+    assert recipe.objective in OBJECTIVES
     assert hasattr(torch, recipe.storage)
     data = sets[recipe.data]
     run = Run(dataclasses.replace(recipe, batch_size=2 if recipe.kind == "pixelcnn" else 8), data)
@@ -262,8 +265,13 @@ def test_every_recipe_runs_one_step(name: str, sets: dict[str, Images]) -> None:
     (step,) = go(run, 1)
     assert step.number == 1
     assert math.isfinite(step.loss)
-    assert step.loss == pytest.approx(sum(step.parts.values()), rel=1e-5)
-    assert step.bits_per_dim == pytest.approx(step.loss / (spec.dims * math.log(2)), rel=1e-5)
+    extra = (recipe.beta - 1) * step.parts.get("total_correlation", step.parts.get("kl", 0))
+    plain = sum(part for name, part in step.parts.items() if name != "total_correlation")
+    assert step.loss == pytest.approx(plain + extra, rel=1e-5)
+    if recipe.kind == "autoencoder":
+        assert math.isnan(step.bits_per_dim)  # a squared error is no likelihood
+    else:
+        assert step.bits_per_dim == pytest.approx(plain / (spec.dims * math.log(2)), rel=1e-5)  # always that of β = 1
     if recipe.kind == "pixelcnn":  # untrained, it knows little more than the number of levels
         assert step.bits_per_dim == pytest.approx(math.log2(spec.levels), rel=0.3)
     for parameter, tensor in run.model.named_parameters():
@@ -460,7 +468,7 @@ def test_a_state_with_another_average_is_refused(crops: Images, tmp_path: Path) 
 
 def test_each_step_sees_its_own_binarisation(crops: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    real = train.OBJECTIVES["likelihood"]
+    real = OBJECTIVES["likelihood"]
 
     def spying(model: PixelCNN, batch: Batch, noise: Noise) -> Loss:
         assert noise == Noise(5, step=len(seen))
@@ -469,7 +477,7 @@ def test_each_step_sees_its_own_binarisation(crops: Images, monkeypatch: pytest.
         seen.append((batch.index, batch.x))
         return real(model, batch, noise)
 
-    monkeypatch.setitem(train.OBJECTIVES, "likelihood", spying)
+    monkeypatch.setitem(OBJECTIVES, "likelihood", spying)
     go(Run(tiny_pixels(steps=8, seed=5), crops), 8)
     first, second = (torch.cat([index for index, _ in some]) for some in (seen[:4], seen[4:]))
     x, again = (torch.cat([x for _, x in some]) for some in (seen[:4], seen[4:]))

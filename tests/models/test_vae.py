@@ -15,7 +15,7 @@ import scipy.stats
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from models import vae
+from models import networks, vae
 from models.contract import Density, HasLatents, Posterior
 from models.noise import Noise
 from models.vae import VAE, kl_to_prior
@@ -298,7 +298,7 @@ def test_decode_on_cuda_equals_decode_on_the_cpu_in_float64() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_last_convolution_in_float64_is_the_plain_one(channels: int) -> None:
     torch.manual_seed(0)
-    fast = vae.ToFewChannels(16, channels, 3, padding=1).double()
+    fast = networks.ToFewChannels(16, channels, 3, padding=1).double()
     slow = torch.nn.Conv2d(16, channels, 3, padding=1).double()
     slow.load_state_dict(fast.state_dict())
     x = torch.randn(5, 16, 12, 8, dtype=torch.float64, requires_grad=True)
