@@ -16,17 +16,18 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.contract import HasLatents, Spec
-from models.data import images
+from models.data import images, sprites
 from models.measures import constant
 from models.objectives import WEIGHTED
 from models.recipes import Recipe
-from models.scoring import FRESH, SCORES, encoded
+from models.scoring import FRESH, FRESH_SEED, SCORES, encoded
 from models.zoo import digest
 
 if TYPE_CHECKING:
     from models.train import Run
 
 VERSION = 1  # of scores.json
+ENCODED = 4_000  # of the fresh sprites: their codes travel with the checkpoint
 
 
 def publish(run: Run, out: Path, *, data_folder: Path | None) -> None:
@@ -55,17 +56,20 @@ def publish(run: Run, out: Path, *, data_folder: Path | None) -> None:
     }
     (out / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
     if model.spec.latent == 2 and isinstance(model, HasLatents):
-        _save_latents(model, test, out / "latents.safetensors")
+        _save_latents(model, test.pixels, test.labels, torch.float32, out / "latents.safetensors")
+    elif recipe.data == "sprites-256" and isinstance(model, HasLatents):
+        factors = sprites.draw(ENCODED, noise=FRESH_SEED)
+        _save_latents(model, sprites.render(factors), factors.shape, torch.float16, out / "latents.safetensors")
     if model.spec.kind == "vae" and not model.spec.classes:
         fitted = constant.fit(run.data.pixels, model.spec.levels)
         save_file({"mean": fitted.mean.float(), "scale": fitted.scale.float()}, out / "constant.safetensors")
     (out / "README.md").write_text(card(recipe, model.spec, scores))
 
 
-def _save_latents(model: HasLatents, test: images.Images, file: Path) -> None:
-    """q(z|x) of every test image, with its class."""
-    found = encoded(model, test.pixels)
-    save_file({"mean": found.mean, "std": found.std, "labels": test.labels.to(torch.uint8)}, file)
+def _save_latents(model: HasLatents, pixels: Tensor, labels: Tensor, storage: torch.dtype, file: Path) -> None:
+    """q(z|x) of each picture, with its class."""
+    found = encoded(model, pixels)
+    save_file({"mean": found.mean.to(storage), "std": found.std.to(storage), "labels": labels.to(torch.uint8)}, file)
 
 
 def hardware(device: torch.device) -> str:

@@ -47,8 +47,8 @@ def few_label_probe(
 
     The labelled ones are drawn from `features` `(N, D)` with `labels` int64 `(N,)`, 0 to classes − 1, anew for each of
     `repeats` (at least 2). Features are standardised by the mean and spread of all N, and the regression is scikit-learn's,
-    with its default L2 penalty (C = 1). The choice depends on the seed and on the labels, not on the features: so that two kinds of
-    features are compared on the same pictures. Raises ValueError for a class with fewer than `per_class` examples.
+    with its default L2 penalty (C = 1). The choice depends on the seed and on the labels, not on the features, so that two
+    kinds of features are compared on the same pictures. Raises ValueError for a class with fewer than `per_class` examples.
     """
     if repeats < 2:
         raise ValueError(f"{repeats} repeats have no spread: at least 2.")
