@@ -15,6 +15,7 @@ NAMES = {
     "crowd": "40 people decoding 10 times a second, beside decoding one by one",
     "em": "an iteration of EM, beside scikit-learn's; memory at ten million points",
     "kmeans": "an iteration of K-means, beside scikit-learn's; memory at ten million points",
+    "latents": "from a moved slider to the painted picture; sixty people dragging; how far the factors are kept apart",
     "pixelcnn": "PixelCNN's cached sampling, beside a pass of the whole network for each sub-pixel",
     "pixels": "from the click on a new seed to the first painted pixels and the whole image; twenty people at once",
     "start": "from the start of the process to the served page, beside importing torch and gradio; first view; memory",

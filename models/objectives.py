@@ -7,8 +7,8 @@ weigh the reconstruction down against the KL by their number):
 
 with one draw z = μ + σ⊙ε, so that gradients pass through the draw. Source: Kingma and Welling (2014), sections 2.3 and 2.4.
 
-Two relatives ask for more independence of the latents. Both are the ELBO at β = 1; above, they are lower bounds still, and loose
-ones; below, they are no bound at all. Likelihood scores are therefore always those of β = 1, whatever a model was trained by.
+Two relatives ask for more independence of the latents. Both are the ELBO at β = 1; above, the first is a bound still, and a
+loose one; below, it is none. Likelihood scores are therefore always those of β = 1, whatever a model was trained by.
 
     β-VAE      −E_q[log p(x|z)] + β KL                            Higgins et al. (2017), equation 4
     β-TCVAE    −E_q[log p(x|z)] + KL + (β − 1) TC(z)              Chen, Li, Grosse, Duvenaud (2018), equation 4

@@ -178,8 +178,8 @@ def _factors(found: dict[str, Any]) -> str:
 ## Latents and factors
 
 Mutual information in nats between each latent (a draw from q(z|x)) and each factor, over {FRESH:,} fresh sprites whose factors
-are independent; an estimate after Chen et al. (2018), section 4.1, continuous factors in 16 bins. MIG: {found["mig"]:.3f}; without
-shape: {found["mig_without"]:.3f}.
+are independent; an estimate after Chen et al. (2018), section 4.1, continuous factors in 16 bins.
+MIG: {found["mig"]:.3f}; without shape: {found["mig_without"]:.3f}.
 
 | latent | KL | {" | ".join(names)} |
 | --- | --- |{" --- |" * len(names)}

@@ -1,9 +1,9 @@
 """What is measured of each kind of model on the test images, for its card: one function a kind.
 
 A VAE has its ELBO (always that of β = 1, whatever it was trained by), and the importance-weighted estimate on the first of the
-images; on sprites, how its latents share the factors, too. An autoencoder has no probabilities: its error alone. A PixelCNN is exact: log p(x), for a
-conditional model the marginal over its classes, and beside it log p(x|y) with the true label, which has been told more and is
-no figure for p(x).
+images; on sprites also how its latents share the factors. An autoencoder has no probabilities: its error alone. A PixelCNN is
+exact: log p(x), for a conditional model the marginal over its classes, and beside it log p(x|y) with the true label, which has
+been told more and is no figure for p(x).
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def _given_label(model: VAE, test: Images, recipe: Recipe) -> Score:
     ]
     nats = torch.cat([part.nats for part in parts]).cpu()
     how = replace(parts[0], method="ELBO, given the label", nats=nats)
-    errors = torch.cat([part.standard_error for part in parts if part.standard_error is not None]).cpu()
-    return summarise(how, nats, errors if len(errors) else torch.zeros_like(nats), model.spec.dims)
+    errors = [part.standard_error for part in parts if part.standard_error is not None]  # none where one draw is all
+    return summarise(how, nats, torch.cat(errors).cpu() if errors else torch.zeros_like(nats), model.spec.dims)
 
 
 @torch.inference_mode()

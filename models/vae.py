@@ -36,7 +36,7 @@ CHUNK = 1024  # images decoded at once, at most: this, and not the number of sam
 
 class VAE(GenerativeModel):
     """`network` is "conv" (the picture is halved `halvings` times) or "mlp"; `scale` fixes the standard deviation of a pixel in
-    grey levels, None learns it; `classes` above 0 makes it conditional: then `labels`, int64 `(B,)`, go with every picture and z.
+    grey levels, None learns it; `classes` above 0 makes it conditional: `labels`, int64 `(B,)`, go with every picture and z.
     """
 
     def __init__(
@@ -87,7 +87,9 @@ class VAE(GenerativeModel):
         return Posterior(mean, log_std.exp())
 
     def decode_mean(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """μ(z), or μ(z, y): the unbounded mean of each pixel's Gaussian before rounding and clipping, in grey levels, `(B, C, H, W)`."""
+        """μ(z), or μ(z, y): the unbounded mean of each pixel's Gaussian, before rounding and clipping: grey levels,
+        `(B, C, H, W)`.
+        """
         half = (self.spec.levels - 1) / 2
         out = self.decoder(with_class(z, self._told(labels, len(z)), self.spec.classes)).to(self.log_scale.dtype)
         return half * (1 + out.reshape(-1, *self.spec.shape))
