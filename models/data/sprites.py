@@ -31,6 +31,9 @@ TRAVEL = 6.0  # pixels to either side of the middle
 HUE_RANGE = 300.0  # degrees of the colour circle
 SAMPLES = 2  # points a pixel and direction whose coverage is averaged
 CHUNK = 512  # images drawn at once
+HEART = 0.55  # half side of the heart's square, and the radius of its half discs
+# The heart's centre of area lies so far above its square's. A half disc's own is 4r/3π beyond its straight side.
+HEART_LIFT = (math.pi * HEART**2) * (HEART + 4 * HEART / (3 * math.pi)) / math.sqrt(2) / (4 * HEART**2 + math.pi * HEART**2)
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,13 @@ def _ellipse(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _heart(u: Tensor, v: Tensor) -> Tensor:
-    """Signed distance to a heart: a square on its corner, with a half disc on each of its upper sides."""
-    half = 0.55  # half side of the square: with its discs the heart reaches as far as the large square's corners
+    """Signed distance to a heart: a square on its corner, with a half disc on each of its upper sides.
+
+    It turns about its centre of area, as the others do: else its angle would move it, too.
+    """
+    half = HEART
     r = 1 / math.sqrt(2)
-    across, up = u.abs(), -v - 0.12  # up from the square's centre
+    across, up = u.abs(), HEART_LIFT - v  # up from the square's centre
     # In the square's own axes the right disc sits on the middle of one side.
     p, q = r * (across + up), r * (across - up)
     disc = torch.hypot(p - half, q) - half

@@ -19,6 +19,8 @@ from models.data.sprites import LARGEST, RANGES, SHAPES, SIDE, TRAVEL, Factors, 
 from models.noise import Noise
 
 AREAS = (1.7**2, math.pi * 1.1 * 0.6, 1.1**2 + math.pi * 0.55**2)  # in units of the half side: square, ellipse, heart
+# How far below the heart's centre of area its square's centre lies: from areas and centres of a square and two half discs.
+LIFT = math.pi * 0.55**2 * (0.55 + 4 * 0.55 / (3 * math.pi)) * math.sqrt(0.5) / AREAS[2]
 EVERY_SHAPE = pytest.mark.parametrize("shape", range(3), ids=SHAPES)
 
 
@@ -63,9 +65,9 @@ def counted(factors: Factors, points: int = 24) -> np.ndarray:
         inside = (u / 1.1) ** 2 + (v / 0.6) ** 2 <= 1
     else:  # a square on its corner, and a disc about the middle of each upper side
         middle = 0.55 / math.sqrt(2)
-        inside = abs(u) + abs(v + 0.12) <= 0.55 * math.sqrt(2)
+        inside = abs(u) + abs(v - LIFT) <= 0.55 * math.sqrt(2)
         for side in (-1, 1):
-            inside |= abs(own - (side * middle - 1j * (0.12 + middle))) <= 0.55
+            inside |= abs(own - (side * middle + 1j * (LIFT - middle))) <= 0.55
     return inside.reshape(SIDE, points, SIDE, points).mean((1, 3))
 
 
@@ -122,6 +124,16 @@ def test_after_the_symmetry_a_shape_looks_the_same_and_never_before(shape: int) 
     torch.testing.assert_close(covered[-1], covered[0], rtol=0, atol=1e-9)
     apart = (covered[:-1, None] - covered[None, :-1]).abs().sum((2, 3))
     assert float((apart + 1e9 * torch.eye(24)).min()) > 5  # pixels
+
+
+@EVERY_SHAPE
+@pytest.mark.parametrize("size", [0.5, 1.0])
+def test_no_factor_but_its_own_two_moves_a_shape(shape: int, size: float) -> None:
+    """The centre of area stays where `across` and `down` put it, whatever the angle and the size."""
+    angles = torch.linspace(0, 0.99, 23, dtype=torch.float64)
+    found = centroid(coverage(made(23, shape=shape, size=size, angle=angles, across=0.5, down=-0.25)))
+    expected = TRAVEL * torch.tensor([0.5, -0.25], dtype=torch.float64)
+    torch.testing.assert_close(found, expected.expand(23, 2), rtol=0, atol=0.04)  # pixels
 
 
 def test_the_heart_stands_on_its_tip_at_angle_0() -> None:
