@@ -11,14 +11,15 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 import gradio as gr
 from starlette.middleware import Middleware
 
-from playground import cloud_play, pixel_play, play, text
+from playground import cloud_play, latent_live, latent_play, pixel_play, play, text
 from playground.components import component, head, mount_modules
 from playground.guard import Guard
 from playground.inference import Inference, warm_up
-from playground.pages import Page, clouds, home, pixels, vae
+from playground.jobs import Jobs
+from playground.pages import Page, clouds, home, latents, pixels, vae
 
-PAGES: list[Page] = [clouds.PAGE, vae.PAGE, pixels.PAGE]  # one line a page, in the order of the navigation
-RECORDED = [clouds, vae, pixels]  # modules whose record() makes the runs that pages open on
+PAGES: list[Page] = [clouds.PAGE, vae.PAGE, latents.PAGE, pixels.PAGE]  # one line a page, in the order of the navigation
+RECORDED = [clouds, vae, latents, pixels]  # modules whose record() makes the runs that pages open on
 SYSTEM_FONTS = ["system-ui", "sans-serif"]
 MONOSPACE = ["ui-monospace", "monospace"]
 
@@ -52,7 +53,7 @@ def theme() -> gr.themes.Base:
 
 def launch(**overrides: Any) -> tuple[Any, str, str]:
     """Serves the app on HOST and PORT (127.0.0.1:7860) and, in the background, loads the models. Blocks unless told not to."""
-    inference = Inference()
+    inference, jobs = Inference(), Jobs(latent_live.FUNCTIONS)
     demo = build(inference)
     on_space = "SPACE_ID" in os.environ
     host = os.environ.get("HOST") or ("0.0.0.0" if on_space else "127.0.0.1")
@@ -70,7 +71,14 @@ def launch(**overrides: Any) -> tuple[Any, str, str]:
         "max_file_size": "20mb",
         "quiet": True,
         "app_kwargs": {
-            "routes": [*play.routes(inference), *cloud_play.routes(inference), *pixel_play.routes(inference), mount_modules()],
+            "routes": [
+                *play.routes(inference),
+                *cloud_play.routes(inference),
+                *latent_play.routes(inference),
+                *latent_live.routes(jobs),
+                *pixel_play.routes(inference),
+                mount_modules(),
+            ],
             "middleware": [Middleware(Guard)],
         },
     }
@@ -79,6 +87,7 @@ def launch(**overrides: Any) -> tuple[Any, str, str]:
     app = demo.launch(**(settings | overrides | {"prevent_thread_lock": True}))
     print(f"The playground is open at http://{host}:{settings['server_port']}", flush=True)
     warm_up(inference)
+    jobs.warm()
     threading.Thread(target=play.load_references, name="references", daemon=True).start()
     if blocking:
         demo.block_thread()

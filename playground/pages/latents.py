@@ -89,10 +89,19 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
     rail.wire(demo, start, controls, stage, same=same, new=new, reset=reset, name="latents", both_ways=True)
 
 
+CARD_DIMS, CARD_LIMIT = 4, 2.0  # swinging numbers on the index's card, and how far they go
+
+
 def _card() -> dict[str, object] | None:
+    name = CHECKPOINTS[LatentSettings().model]
+    spec = zoo.card(name).spec
     return {
         "module": "latents/card.js",
-        "model": CHECKPOINTS["tc"],
+        "model": name,
+        "shape": spec.shape,
+        "levels": spec.levels,
+        "latent": spec.latent,
+        "names": WORDS["factors"],
         "recording": recordings.load("latents_card"),
         "caption": WORDS["caption"],
         "picture_label": WORDS["picture_label"],
@@ -104,4 +113,15 @@ PAGE = Page(WORDS["name"], "/latents", WORDS["question"], _build, _card)
 
 def record() -> dict[str, Any]:
     """The finished runs that this page, and its card on the index, open on: by file name, as JSON."""
-    return {"latents_live": latent_live.record(), "latents_card": latent_play.card_strips(CHECKPOINTS["tc"])}
+    return {"latents_live": latent_live.record(), "latents_card": _swings()}
+
+
+def _swings() -> dict[str, Any]:
+    """The numbers with the largest KL, the factor that each knows most of, and a picture of each at its end."""
+    name = CHECKPOINTS[LatentSettings().model]
+    card, model = zoo.card(name), zoo.load(name)
+    kl, found = card.scores["kl_by_dimension"], card.scores["disentanglement"]
+    dims = sorted(range(len(kl)), key=lambda j: -kl[j])[:CARD_DIMS]
+    known = [max(zip(found["information"][j], found["names"], strict=True))[1] for j in dims]
+    z = [[CARD_LIMIT if j == dim else 0.0 for j in range(card.spec.latent)] for dim in dims]
+    return {"dims": dims, "factors": known, "limit": CARD_LIMIT, "pixels": wire.text_of(latent_play.pictures(model, z))}

@@ -13,6 +13,7 @@ import pytest
 from playground import recordings, shell
 from playground.pages import clouds
 
+HALVES = {"mean", "std"}  # and float16
 FLOATS = {"weights", "means", "covariances", "points", "values", "logp"}  # keys under which base64 holds float64
 
 
@@ -41,6 +42,10 @@ def close(stored: object, now: object, key: str = "") -> None:
     elif isinstance(now, str) and key in FLOATS and stored != now:  # a setting may have such a name, and be a word
         assert isinstance(stored, str)
         np.testing.assert_allclose(floats(stored), floats(now), rtol=1e-6, atol=1e-6)
+    elif isinstance(now, str) and key in HALVES and stored != now:
+        assert isinstance(stored, str)
+        both = [np.frombuffer(base64.b64decode(one), "<f2").astype(float) for one in (stored, now)]
+        np.testing.assert_allclose(*both, rtol=2e-3, atol=2e-3)
     else:
         assert stored == now
 

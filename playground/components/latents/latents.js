@@ -56,7 +56,7 @@ export function mount(element, { props, trigger, watch }) {
     const host = h("div", { role: "tabpanel", id: `lt-view-${view}`, "aria-labelledby": `lt-tab-${view}`, class: `lt-view lt-view-${view}`, hidden: true });
     panels.append(host);
     const ctx = {
-      words: text, text: text[view], models, recordings, change, fine, download,
+      words: text, text: text[`${view}_view`] ?? text[view], models, recordings, change, fine, download,
       settings: () => settings,
       // What a view says while another is shown is not heard.
       fail: (error) => settings.view === view && failed(error),
