@@ -16,7 +16,7 @@ from benchmarks.crowd import LATE, RATE, SECONDS, person
 from benchmarks.serving import browsing, serve
 from models import zoo
 
-MODEL = "vae-sprites-tc"
+MODEL = "vae-sprites-beta4"
 MOVES, WARM_UP = 120, 10
 CLIENTS, BROWSERS = 58, 2
 SEEDS = ("", "-seed1", "-seed2")

@@ -27,7 +27,7 @@ class LatentSettings(Settings):
     """All that a lesson of this page may set. `z` empty is the middle; `turn` 0 no rotation; `goal` 0 no game."""
 
     view: Literal["sliders", "beta", "live", "codes", "labels", "bound"] = "sliders"
-    model: Literal["beta4", "tc", "beta0.1", "beta1", "beta16", "mnist", "fashion"] = "tc"
+    model: Literal["beta4", "tc", "beta0.1", "beta1", "beta16", "mnist", "fashion"] = "beta4"
     seed: int = Field(default=7, ge=0, le=2**53)  # what JavaScript counts exactly
     z: tuple[float, ...] = Field(default=(), max_length=MOST_LATENT)
     turn: int = Field(default=0, ge=0, le=9_999)

@@ -11,7 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 import gradio as gr
 from starlette.middleware import Middleware
 
-from playground import cloud_play, latent_live, latent_play, pixel_play, play, text
+from playground import cloud_play, latent_beta, latent_codes, latent_live, latent_play, pixel_play, play, text
 from playground.components import component, head, mount_modules
 from playground.guard import Guard
 from playground.inference import Inference, warm_up
@@ -75,6 +75,8 @@ def launch(**overrides: Any) -> tuple[Any, str, str]:
                 *play.routes(inference),
                 *cloud_play.routes(inference),
                 *latent_play.routes(inference),
+                *latent_beta.routes(inference),
+                *latent_codes.routes(inference),
                 *latent_live.routes(jobs),
                 *pixel_play.routes(inference),
                 mount_modules(),

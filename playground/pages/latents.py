@@ -6,6 +6,7 @@ The rail holds the model and the seed; the stage (components/latents) asks the r
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import gradio as gr
@@ -89,9 +90,6 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
     rail.wire(demo, start, controls, stage, same=same, new=new, reset=reset, name="latents", both_ways=True)
 
 
-CARD_DIMS, CARD_LIMIT = 4, 2.0  # swinging numbers on the index's card, and how far they go
-
-
 def _card() -> dict[str, object] | None:
     name = CHECKPOINTS[LatentSettings().model]
     spec = zoo.card(name).spec
@@ -118,10 +116,9 @@ def record() -> dict[str, Any]:
 
 def _swings() -> dict[str, Any]:
     """The numbers with the largest KL, the factor that each knows most of, and a picture of each at its end."""
-    name = CHECKPOINTS[LatentSettings().model]
-    card, model = zoo.card(name), zoo.load(name)
-    kl, found = card.scores["kl_by_dimension"], card.scores["disentanglement"]
-    dims = sorted(range(len(kl)), key=lambda j: -kl[j])[:CARD_DIMS]
-    known = [max(zip(found["information"][j], found["names"], strict=True))[1] for j in dims]
-    z = [[CARD_LIMIT if j == dim else 0.0 for j in range(card.spec.latent)] for dim in dims]
-    return {"dims": dims, "factors": known, "limit": CARD_LIMIT, "pixels": wire.text_of(latent_play.pictures(model, z))}
+    found = latent_play.card_strips(CHECKPOINTS[LatentSettings().model])
+    known = [max(zip(row, found["names"], strict=True))[1] for row in found["information"]]
+    pixels, places = base64.b64decode(found["pixels"]), len(found["places"])
+    size = len(pixels) // (places * len(known))
+    last = b"".join(pixels[(row * places + places - 1) * size :][:size] for row in range(len(known)))
+    return {"dims": found["dims"], "factors": known, "limit": found["places"][-1], "pixels": base64.b64encode(last).decode()}

@@ -51,12 +51,17 @@ SLOW = """() => {
     if (!String(url).includes("pixels/write")) return response;
     const reader = response.body.getReader();
     let passed = 0;
-    return new Response(new ReadableStream({ async pull(out) {
-      if (passed > 2000) await opened;
-      const { done, value } = await reader.read();
-      if (done) return out.close();
-      passed += value.length;
-      out.enqueue(value);
+    let rest = new Uint8Array();
+    return new Response(new ReadableStream({ async pull(out) {  // however it comes, it goes on in small pieces
+      if (passed > 20000) await opened;
+      if (!rest.length) {
+        const { done, value } = await reader.read();
+        if (done) return out.close();
+        rest = value;
+      }
+      out.enqueue(rest.slice(0, 4000));
+      rest = rest.slice(4000);
+      passed += 4000;
     } }));
   };
 }"""

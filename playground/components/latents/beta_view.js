@@ -16,7 +16,10 @@ const TELLS = 0.05; // share of a factor's entropy below which a dimension is no
 const FIRST = "beta4"; // the model that is marked at first, if it is there
 const SHEET = 4; // pixels of an exported sheet a pixel
 
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.floor(sorted.length / 2)]) / 2;
+}
 
 /**
  * What a training did, against the one with β = 1: which sentence of `against` fits, and its numbers in nats. Both differences
@@ -49,16 +52,16 @@ export function betaView(host, ctx) {
       h("button", { type: "button", "data-act": "next", "aria-label": text.next, title: text.next, onclick: () => step(1) }, "›")),
     h("label", { class: "beta-rank" }, h("span", { class: "soft" }, text.rank), rank, rankSaid));
   const places = h("div", { class: "beta-places", "aria-hidden": "true" });
-  const head = h("div", { class: "beta-head" }, h("h2", {}, text.this_sprite), h("h2", { class: "beta-pair-head" }, text.pair), places);
+  const head = h("div", { class: "beta-head" }, h("h2", {}, text.this_sprite), h("div", { class: "beta-pair-head", "aria-hidden": "true" }, ...text.pair.map((one) => h("span", {}, one))), places);
   const list = h("div", { class: "beta-rows" });
   const mapsBox = h("div", { class: "beta-maps" });
-  const cell = h("p", { class: "beta-cell", "data-reading": "cell" });
+  const cell = h("p", { class: "soft beta-cell", "data-reading": "cell" });
   const formula = h("div", { class: "formula", tabindex: 0 });
   const verdict = h("p", { class: "beta-verdict", "data-reading": "verdict" });
   const bound = h("p", { class: "soft", "data-reading": "bound" });
   const seeds = h("div", { class: "beta-seeds" });
   const plotBox = h("div", { class: "beta-plot" });
-  const line = h("p", {});
+  const line = h("p", { "data-reading": "equal" });
   const measured = h("p", { class: "soft" });
   const said = h("p", { class: "hidden-text", role: "status" });
   const none = h("p", { class: "notice", hidden: true }, text.none);
@@ -105,7 +108,7 @@ export function betaView(host, ctx) {
     if (!byKey(chosen)) chosen = cards.models[0].key;
     rows = new Map(cards.models.map((model) => [model.key, row(model)]));
     list.replaceChildren(...[...rows.values()].map((one) => one.element));
-    maps = new Map(cards.models.map((model) => [model.key, heatMap(model, { text, name: nameOf(model), read, point, choose })]));
+    maps = new Map(cards.models.map((model) => [model.key, heatMap(model, { text, name: nameOf(model), short: shortOf(model), read, point, choose })]));
     mapsBox.style.setProperty("--maps", cards.models.length);
     mapsBox.replaceChildren(...[...maps.values()].map((one) => one.element));
     plot.set(cards.models.map((model) => ({ ...asPoint(model), key: model.key, name: shortOf(model), slope: model.objective === "elbo" ? -model.beta : null,
@@ -150,7 +153,7 @@ export function betaView(host, ctx) {
       onpointerenter: (event) => event.pointerType === "mouse" && point(model.key), onpointerleave: () => point(null), onclick: () => choose(model.key) },
       h("div", { class: "beta-about" },
         h("div", { class: "beta-name" }, button, h("span", { class: "soft", "data-number": "active" }, fill(text.active, { n: active, of: model.latent }))),
-        h("dl", {}, ...numbers, h("dt", { title: text.means.mig }, text.mig), mig)),
+        h("dl", {}, ...numbers, h("dt", { title: fill(text.means.mig, { fresh: number(model.fresh, 0) }) }, text.mig), mig)),
       pair,
       h("div", { class: "beta-film" }, film, where, caption));
     return { element, button, pair, film, values, where, caption, name };

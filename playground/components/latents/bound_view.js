@@ -525,7 +525,7 @@ export function boundView(host, ctx) {
 
     /** The ELBO's words stand left of its mark; where there is no room, right of the bar, else on it. */
     function beside() {
-      const needed = 7.6 * tag.length + 8;
+      const needed = 8.4 * tag.length + 8;
       const end = seen(now.reconstruction);
       if (elboX - left > needed) return { x: elboX - 7, "text-anchor": "end" };
       if (right - end > needed) return { x: end + 8 };

@@ -13,7 +13,7 @@ const STEP = 0.02; // of the window, by an arrow key; with Shift five times that
 const REACH = 14; // CSS pixels around a draw
 
 /** Round numbers within [low, high], about `n` of them. */
-export function ticks(low, high, n = 4) {
+export function ticks(low, high, n = 5) {
   const rough = (high - low) / n;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((one) => one * power >= rough) * power;
@@ -104,8 +104,11 @@ export function codeMap(host, { text, look, hover = () => {} }) {
       }
     }
     c.font = `600 ${12 * unit}px system-ui, sans-serif`;
+    const [top, half] = [Y(radius(0.99)), c.measureText(text.prior).width / 2 + 4 * unit];
+    const above = top > 36 * unit; // else below the circles: the window ends there
+    c.textBaseline = above ? "bottom" : "top";
+    word(c, text.prior, Math.max(half, Math.min(size - half, X(0))), above ? top - 2 * unit : Y(-radius(0.99)) + 3 * unit, unit);
     c.textBaseline = "bottom";
-    word(c, text.prior, X(0), Y(radius(0.99)) - 2 * unit, unit);
     c.fillStyle = colour(canvas, "soft");
     c.font = `${11 * unit}px system-ui, sans-serif`;
     const inner = (v, k) => v > map.low[k] + 0.06 * (map.high[k] - map.low[k]) && v < map.high[k] - 0.1 * (map.high[k] - map.low[k]);

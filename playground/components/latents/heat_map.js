@@ -19,8 +19,11 @@ export function cellWords(text, model, name, j, k) {
   });
 }
 
-/** model: see /play/latents/betas; `read(words or null)` for the cell that is pointed at or focused; `point`, `choose`: the model. */
-export function heatMap(model, { text, name, read, point, choose }) {
+/**
+ * model: see /play/latents/betas; `read(words or null)` for the cell that is pointed at or focused; `point`, `choose`: the model.
+ * `name`, `short`: what it is called, and in little room.
+ */
+export function heatMap(model, { text, name, short, read, point, choose }) {
   const share = shares(model);
   const factor = (k) => text.factors[model.factors[k]] ?? model.factors[k];
   const cells = model.order.map((j) => model.factors.map((_, k) => {
@@ -58,7 +61,7 @@ export function heatMap(model, { text, name, read, point, choose }) {
     point(null);
     read(null);
   });
-  const title = h("button", { type: "button", class: "ghost", "data-choose": model.key, onclick: () => choose(model.key) }, name);
+  const title = h("button", { type: "button", class: "ghost", "data-choose": model.key, "aria-label": name, onclick: () => choose(model.key) }, short);
   const element = h("figure", { class: "beta-map", "data-map": model.key,
     onpointerenter: (event) => event.pointerType === "mouse" && point(model.key),
     onpointerleave: () => {
@@ -66,10 +69,14 @@ export function heatMap(model, { text, name, read, point, choose }) {
       read(null);
     },
     onclick: () => choose(model.key) }, h("figcaption", {}, title), table);
-  return { element, mark: (on) => {
-    element.classList.toggle("on", on);
-    title.setAttribute("aria-pressed", String(on));
-  } };
+  return {
+    element,
+    /** on: it is marked; chosen: it stays so when nothing is pointed at. */
+    mark(on, chosen) {
+      element.classList.toggle("on", on);
+      title.setAttribute("aria-pressed", String(chosen));
+    },
+  };
 }
 
 /** The place of the largest number. */

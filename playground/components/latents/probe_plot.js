@@ -4,8 +4,8 @@
  */
 import { fill, h, number } from "../lib/dom.js";
 
-const [WIDTH, HEIGHT] = [720, 300];
-const EDGE = { left: 48, right: 116, top: 12, bottom: 44 };
+const HEIGHT = 300; // CSS pixels
+const EDGE = { left: 48, right: 68, top: 12, bottom: 44 };
 const APART = 5; // between the bars of one column, so that they do not hide each other
 const MARKS = {
   pixels: "M-4.5-4.5h9v9h-9z",
@@ -39,37 +39,19 @@ export function spread(wanted, gap) {
   return found;
 }
 
-/** text: label, x_axis, y_axis, features (names). recording: see playground/latent_probe.py. choose(i): a column is pointed at. */
+/** text: label, x_axis, features (names). recording: see playground/latent_probe.py. choose(i): a column is pointed at. */
 export function probePlot(host, { text, recording, choose }) {
   const { per_class: counts, curves } = recording;
   const lowest = Math.min(...curves.flatMap(({ mean, std }) => mean.map((v, i) => v - std[i])));
   const low = Math.max(0, Math.floor(10 * lowest) / 10);
   const [first, last] = [Math.log(counts[0]), Math.log(counts.at(-1))];
-  const x = (count) => EDGE.left + 24 + ((Math.log(count) - first) / Math.max(1e-9, last - first)) * (WIDTH - EDGE.left - EDGE.right - 36);
-  const y = (share) => EDGE.top + ((1 - share) / (1 - low)) * (HEIGHT - EDGE.top - EDGE.bottom);
+  let width = 0; // CSS pixels: what is written keeps its size
   let at = 0;
+  const x = (count) => EDGE.left + 20 + ((Math.log(count) - first) / Math.max(1e-9, last - first)) * (width - EDGE.left - EDGE.right - 32);
+  const y = (share) => EDGE.top + ((1 - share) / (1 - low)) * (HEIGHT - EDGE.top - EDGE.bottom);
 
-  const column = svg("rect", { class: "column", y: EDGE.top, height: HEIGHT - EDGE.top - EDGE.bottom, width: 40, rx: 4 });
-  const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" }, column);
-  for (let share = low; share <= 1.0001; share += 0.1) {
-    drawing.append(svg("line", { class: "grid", x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(share), y2: y(share) }));
-    if (Math.round(10 * share) % 2 === 0) drawing.append(svg("text", { class: "left", x: EDGE.left - 8, y: y(share) }, `${Math.round(100 * share)} %`));
-  }
-  for (const count of counts) drawing.append(svg("text", { class: "middle", x: x(count), y: HEIGHT - EDGE.bottom + 16 }, String(count)));
-  drawing.append(svg("text", { class: "middle", x: (EDGE.left + WIDTH - EDGE.right) / 2, y: HEIGHT - 8 }, text.x_axis));
-  const heights = spread(curves.map(({ mean }) => y(mean.at(-1))), 17);
-  curves.forEach(({ features, mean, std }, k) => {
-    const places = counts.map((count, i) => [x(count) + (k - (curves.length - 1) / 2) * APART, mean[i], std[i]]);
-    const group = svg("g", { class: features, "data-features": features });
-    for (const [px, value, error] of places) group.append(svg("line", { class: "error", x1: px, x2: px, y1: y(Math.min(1, value + error)), y2: y(value - error) }));
-    group.append(svg("path", { class: "curve", d: places.map(([px, value], i) => `${i ? "L" : "M"}${px.toFixed(1)} ${y(value).toFixed(1)}`).join("") }));
-    for (const [px, value] of places) group.append(svg("path", { class: "mark", d: MARKS[features], transform: `translate(${px} ${y(value)})` }));
-    const [px, value] = places.at(-1);
-    const edge = WIDTH - EDGE.right + 6;
-    group.append(svg("path", { class: "lead", d: `M${px + 8} ${y(value)}L${edge} ${heights[k]}` }),
-      svg("text", { class: "name", x: edge + 4, y: heights[k] }, text.features[features]));
-    drawing.append(group);
-  });
+  const column = svg("rect", { class: "column", y: EDGE.top, height: HEIGHT - EDGE.top - EDGE.bottom, width: 36, rx: 4 });
+  const drawing = svg("svg", { height: HEIGHT, "aria-hidden": "true" });
   const figure = h("div", {
     class: "lt-probe", role: "slider", tabindex: 0, "aria-label": text.label, "aria-valuemin": 0, "aria-valuemax": counts.length - 1,
     onkeydown: (event) => {
@@ -83,16 +65,46 @@ export function probePlot(host, { text, recording, choose }) {
   });
   figure.append(drawing);
   host.append(figure);
+  new ResizeObserver(() => {
+    if (!figure.clientWidth || figure.clientWidth === width) return;
+    width = figure.clientWidth;
+    draw();
+  }).observe(figure);
+
+  function draw() {
+    drawing.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    drawing.replaceChildren(column);
+    for (let tenth = Math.round(10 * low); tenth <= 10; tenth++) {
+      drawing.append(svg("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: y(tenth / 10), y2: y(tenth / 10) }));
+      if (tenth % 2 === 0) drawing.append(svg("text", { class: "left", x: EDGE.left - 8, y: y(tenth / 10) }, `${10 * tenth} %`));
+    }
+    for (const count of counts) drawing.append(svg("text", { class: "middle", x: x(count), y: HEIGHT - EDGE.bottom + 14 }, String(count)));
+    drawing.append(svg("text", { class: "middle", x: (EDGE.left + width - EDGE.right) / 2, y: HEIGHT - 8 }, text.x_axis));
+    const heights = spread(curves.map(({ mean }) => y(mean.at(-1))), 17);
+    const apart = width < 480 ? 3 : APART;
+    curves.forEach(({ features, mean, std }, k) => {
+      const places = counts.map((count, i) => [x(count) + (k - (curves.length - 1) / 2) * apart, mean[i], std[i]]);
+      const group = svg("g", { class: features });
+      for (const [px, value, error] of places) group.append(svg("line", { class: "error", x1: px, x2: px, y1: y(Math.min(1, value + error)), y2: y(value - error) }));
+      group.append(svg("path", { class: "curve", d: places.map(([px, value], i) => `${i ? "L" : "M"}${px.toFixed(1)} ${y(value).toFixed(1)}`).join("") }));
+      for (const [px, value] of places) group.append(svg("path", { class: "mark", d: MARKS[features], transform: `translate(${px} ${y(value)})` }));
+      const [px, value] = places.at(-1);
+      const edge = width - EDGE.right + 12;
+      group.append(svg("path", { class: "lead", d: `M${px + 8} ${y(value)}L${edge} ${heights[k]}` }),
+        svg("text", { class: "name", x: edge + 4, y: heights[k] }, text.features[features]));
+      drawing.append(group);
+    });
+    go(at);
+  }
 
   function point(event) {
-    const rect = drawing.getBoundingClientRect();
-    const px = ((event.clientX - rect.left) / rect.width) * WIDTH;
+    const px = event.clientX - drawing.getBoundingClientRect().left;
     go(counts.reduce((best, count, i) => (Math.abs(x(count) - px) < Math.abs(x(counts[best]) - px) ? i : best), 0));
   }
 
   function go(next) {
     at = Math.max(0, Math.min(counts.length - 1, next));
-    column.setAttribute("x", x(counts[at]) - 20);
+    if (width) column.setAttribute("x", x(counts[at]) - 18);
     figure.setAttribute("aria-valuenow", String(at));
     figure.setAttribute("aria-valuetext", said(at));
     choose(at);
@@ -104,5 +116,5 @@ export function probePlot(host, { text, recording, choose }) {
     return fill(counts[i] === 1 ? text.column_one : text.column, { n: counts[i], values: each.join(", ") });
   }
 
-  return { go, said };
+  return { go };
 }

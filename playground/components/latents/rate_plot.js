@@ -9,6 +9,7 @@ const LEGS = { left: 58, right: 16, top: 16, bottom: 40 }; // CSS pixels around 
 const AROUND = [[12, 0], [-12, 0], [0, -15], [0, 15], [11, -12], [11, 12], [-11, -12], [-11, 12], [24, -16], [-24, 16]]; // where a name may stand
 const LETTER = 7.2; // CSS pixels, about
 const PARALLELS = 4;
+const REACH = 24; // CSS pixels within which a point is meant
 
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -127,37 +128,56 @@ export function ratePlot(host, { text, point, choose }) {
     const shape = one.slope === null ? svg("path", { d: `M${x} ${y - 8}L${x + 8} ${y}L${x} ${y + 8}L${x - 8} ${y}Z` }) : svg("circle", { cx: x, cy: y, r: 6.5 });
     return svg("g", {
       class: "point", "data-point": one.key, tabindex: 0, role: "button", "aria-label": said(one),
-      onpointerenter: (event) => event.pointerType === "mouse" && point(one.key), onpointerleave: () => point(null),
-      onfocus: () => point(one.key), onblur: () => point(null), onclick: () => choose(one.key),
+      onfocus: () => found({ model: one }), onblur: () => found(null),
       onkeydown: (event) => {
         if (event.key !== "Enter" && event.key !== " ") return;
         event.preventDefault();
         event.stopPropagation();
         choose(one.key);
       },
-    }, svg("circle", { class: "reach", cx: x, cy: y, r: 20 }), shape,
+    }, svg("circle", { class: "ring", cx: x, cy: y, r: 12 }), shape,
     svg("text", { class: `name ${dx > 0 ? "" : dx < 0 ? "left" : "middle"}`, x: x + dx, y: y + dy }, one.name));
   }
 
+  /** Another seed of a model, joined to it. */
   function dot(model, seed) {
     const [x, y] = [frame.X(seed.rate), frame.Y(seed.distortion)];
-    const words = fill(text.point_seed, { seed: seed.seed, point: said({ ...seed, name: model.name }) });
     return svg("g", {
-      class: "seed", "data-seed": `${model.key}-${seed.seed}`, role: "img", "aria-label": words,
-      onpointerenter: (event) => {
-        if (event.pointerType !== "mouse") return;
-        point(model.key);
-        reading.textContent = words;
-      },
-      onpointerleave: () => point(null),
-      onclick: () => {
-        choose(model.key);
-        reading.textContent = words;
-      },
-    }, svg("line", { x1: x, y1: y, x2: frame.X(model.rate), y2: frame.Y(model.distortion) }), svg("circle", { cx: x, cy: y, r: 4 }));
+      class: "seed", "data-seed": `${model.key}-${seed.seed}`, tabindex: 0, role: "img", "aria-label": saidOfSeed(model, seed),
+      onfocus: () => found({ model, seed }), onblur: () => found(null),
+    }, svg("line", { x1: x, y1: y, x2: frame.X(model.rate), y2: frame.Y(model.distortion) }), svg("circle", { class: "ring", cx: x, cy: y, r: 9 }), svg("circle", { cx: x, cy: y, r: 4 }));
   }
 
+  /** The nearest of all points within reach of a hand, for points may lie close together; else the one whose name is there. */
+  function nearest(event) {
+    if (!frame) return null;
+    const box = drawing.getBoundingClientRect();
+    const away = ({ rate, distortion }) => Math.hypot(frame.X(rate) - event.clientX + box.left, frame.Y(distortion) - event.clientY + box.top);
+    const all = models.flatMap((model) => [{ model, far: away(model) }, ...model.seeds.map((seed) => ({ model, seed, far: away(seed) }))]);
+    const best = all.reduce((a, b) => (b.far < a.far ? b : a), { far: REACH });
+    if (best.model) return best;
+    const named = event.target.closest("[data-point]")?.dataset.point;
+    return named ? { model: models.find((model) => model.key === named) } : null;
+  }
+
+  function found(one) {
+    point(one?.model.key ?? null);
+    if (one) reading.textContent = one.seed ? saidOfSeed(one.model, one.seed) : said(one.model);
+  }
+
+  drawing.addEventListener("pointermove", (event) => event.pointerType === "mouse" && found(nearest(event)));
+  drawing.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && found(null));
+  drawing.addEventListener("click", (event) => {
+    const one = nearest(event);
+    if (!one) return;
+    choose(one.model.key);
+    found(one);
+    if (event.pointerType !== "mouse") point(null);
+    if (one.seed) reading.textContent = saidOfSeed(one.model, one.seed);
+  });
+
   const said = ({ name, rate, distortion, elbo }) => fill(text.point, { name, kl: number(rate, 1), distortion: number(distortion, 1), elbo: number(elbo, 1) });
+  const saidOfSeed = (model, seed) => fill(text.point_seed, { seed: seed.seed, point: said({ ...seed, name: model.name }) });
 
   /** The marked model: lines to both axes, and the line of its own loss. */
   function show() {
