@@ -41,6 +41,7 @@ class LatentSettings(Settings):
     t: float = Field(default=0.5, ge=0, le=1)
     label: int = Field(default=3, ge=0, le=9)
     hold: Literal["z", "label"] = "z"
+    row: int = Field(default=0, ge=0, le=5)
     x: float = Field(default=1.0, ge=-3, le=4)
     m: float = Field(default=-0.5, ge=-4, le=4)
     s: float = Field(default=0.6, ge=0.05, le=2)

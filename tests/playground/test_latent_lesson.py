@@ -46,6 +46,7 @@ EVERY: dict[str, st.SearchStrategy[Any]] = {
     "t": short(0, 1),
     "label": st.integers(0, 9),
     "hold": st.sampled_from(["z", "label"]),
+    "row": st.integers(0, 5),
     "x": short(-3, 4),
     "m": short(-4, 4),
     "s": short(0.05, 2),

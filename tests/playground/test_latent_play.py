@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,7 +118,7 @@ def test_how_far_a_slider_moves_a_pixel_is_found_by_moving_it(client: TestClient
 
 @pytest.mark.parametrize("name", [GREY, BARE, DIGITS])
 def test_without_scores_or_posteriors_the_dimensions_are_measured_here(client: TestClient, name: str) -> None:
-    found = told(client, "space" if name != BARE else "rotated", model=name, **({"turn": 0} if name == BARE else {}))
+    found = told(client, "rotated", model=name, turn=0) if name == BARE else told(client, "space", model=name)
     model: Any = zoo.load(name)
     if name == DIGITS:
         x = model.sample(512, noise=FRESH_SEED)
@@ -207,25 +205,24 @@ def test_a_picture_is_encoded_and_refined_as_the_library_does(client: TestClient
     assert climbed["log_joint"][-1] == pytest.approx(places[-1].value)
 
 
-def test_nobody_waits_for_a_refinement(client: TestClient) -> None:
-    engine = Inference()
-    model, x = engine.model(COLOUR), sprite(8)
-    assert isinstance(model, VAE)
-    slices = latent_play.climbing(engine, zoo.card(COLOUR), x)
-    order: list[str] = []
-    held = threading.Event()
-    engine.submit(held.wait)  # until all are in the queue
-    long = engine.stream(slices)
-    long.add_done_callback(lambda _: order.append("long"))
-    drags = [engine.decode(COLOUR, np.zeros((1, LATENT))) for _ in range(3)]
-    for one in drags:
-        one.add_done_callback(lambda _: order.append("drag"))
-    held.set()
-    long.result(20)
-    deadline = time.monotonic() + 5
-    while len(order) < 4 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert order == ["drag", "drag", "drag", "long"]
+def test_long_work_is_cut_into_slices_between_which_others_have_their_turn(client: TestClient) -> None:
+    engine, card = Inference(), zoo.card(BARE)
+
+    def slices(work: Any) -> tuple[int, Any]:
+        count = 0
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return count, end.value
+            count += 1
+
+    times, climbed = slices(latent_play.climbing(engine, card, sprite(8)))
+    assert times == len(climbed["path"]) > 3  # a step each
+    times, codes = slices(latent_play.encoding(engine, card))
+    assert times == -(-IMAGES // latent_play.SLICE)
+    assert slices(latent_play.measuring(card, codes, 2))[0] == LATENT
+    assert slices(latent_play.moving(engine, card, 2))[0] == LATENT
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ MOUNT = """async ([base, settings, words, recordings, dark]) => {
   window.outside = (patch) => { Object.assign(settings, patch); view.settings(new Set(Object.keys(patch))); };
   window.view = codesView(host, {
     text: words.codes, words, recordings, settings: () => ({ ...settings }), change,
-    fail: (error) => failures.push(error.message), fine() {}, took() {}, badge: (kind) => badges.push(kind), download: (name, blob) => (window.saved = [name, blob.size]),
+    fail: (error) => failures.push(error.message), fine() {}, took() {},
+    badge: (kind) => badges.push(kind), download: (name, blob) => (window.saved = [name, blob.size]),
   }, { bar: document.createElement("div") });
   view.show();
 }"""

@@ -35,7 +35,8 @@ MOUNT = """async ([base, settings, words, dark]) => {
   window.outside = (patch) => { Object.assign(settings, patch); view.settings(new Set(Object.keys(patch))); };
   window.view = labelsView(host, {
     text: words.labels, words, recordings: {}, settings: () => ({ ...settings }), change,
-    fail: (error) => failures.push(error.message), fine() {}, took() {}, badge: (kind) => badges.push(kind), download: (name, blob) => (window.saved = [name, blob.size]),
+    fail: (error) => failures.push(error.message), fine() {}, took() {},
+    badge: (kind) => badges.push(kind), download: (name, blob) => (window.saved = [name, blob.size]),
   }, { bar: document.createElement("div") });
   view.show();
 }"""
@@ -231,7 +232,7 @@ def test_a_drawing_is_prepared_and_its_label_guessed(watched: Watched) -> None:
     page.mouse.move(place["x"] + 120, place["y"] + 160, steps=6)
     page.mouse.up()
     expect(page.locator(".restyled")).to_have_attribute("data-shown", "drawing 4")
-    assert fakes.asked[-1] == "restyle {'label': '-1'}"
+    assert "restyle {'label': '-1'}" in fakes.asked  # nobody knows the label of a drawing
     assert grey(page, ".given canvas") == DRAWN
     expect(page.locator("[data-part=hand]")).to_contain_text("Encoded as a 4, the label that explains it best.")
     expect(page.get_by_role("button", name="Take the 3")).to_have_attribute("aria-pressed", "false")
