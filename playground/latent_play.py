@@ -28,7 +28,7 @@ from models.measures import disentanglement
 from models.rotation import rotated, rotation
 from models.scoring import FRESH_SEED, factor_bins
 from models.vae import VAE, kl_to_prior
-from playground import wire
+from playground import latent_lesson, wire
 from playground.faults import BadCall
 from playground.inference import Inference
 from playground.play import _latent, answered, sentences
@@ -117,7 +117,12 @@ def routes(inference: Inference) -> list[Route]:
         work = inference.stream(climbing(inference, card, x), key=("refined", card.name, digest))
         return JSONResponse(await answered(work, shared=True))
 
+    async def code(request: Request) -> Response:
+        settings, _ = latent_lesson.LatentSettings.from_query(dict(request.query_params))
+        return JSONResponse({"code": latent_lesson.code(settings)})
+
     return [
+        Route("/play/latents/code", sentences(code)),
         Route("/play/latents/space", sentences(space)),
         Route("/play/latents/rotated", sentences(turned)),
         Route("/play/latents/target", sentences(target)),

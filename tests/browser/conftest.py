@@ -113,9 +113,7 @@ def desktop(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def watched(
-    browser: Browser, desktop: BrowserContext, address: str, request: pytest.FixtureRequest
-) -> Iterator[Watched]:
+def watched(browser: Browser, desktop: BrowserContext, address: str, request: pytest.FixtureRequest) -> Iterator[Watched]:
     """A fresh visitor; `@pytest.mark.parametrize("watched", [{...}], indirect=True)` sets the browser's options."""
     options = getattr(request, "param", {})
     context = browser.new_context(**{"viewport": DESKTOP, **options}) if options else desktop

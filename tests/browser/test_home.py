@@ -17,14 +17,15 @@ from playground import recordings
 def test_each_page_has_a_card_with_a_live_picture_and_its_question(watched: Watched) -> None:
     page = watched.open("/")
     card = page.locator(".cards a")
-    expect(card).to_have_count(3)
-    clouds, vae, pixels = (card.nth(index) for index in range(3))
+    expect(card).to_have_count(4)
+    clouds, vae, latents, pixels = (card.nth(index) for index in range(4))
     expect(clouds).to_contain_text("which model is right?")
     expect(vae).to_contain_text("Where do new pictures come from?")
+    expect(latents).to_contain_text("What does each number of z mean?")
     expect(pixels).to_contain_text("what may come next?")
     expect(vae.locator(".badge")).to_have_text("live")
     expect(clouds.locator(".badge")).to_have_text(re.compile("recorded|live"))
-    for index in range(3):  # all move
+    for index in range(4):  # all move
         first = card.nth(index).locator("canvas").first.evaluate("c => c.toDataURL()")
         page.wait_for_function(
             "([i, old]) => document.querySelectorAll('.cards a')[i].querySelector('canvas').toDataURL() !== old",
@@ -48,7 +49,7 @@ def test_the_card_of_pixels_goes_on_with_what_is_written_now(watched: Watched) -
     page = watched.page
     page.clock.install()
     watched.open("/")
-    card = page.locator(".cards a").nth(2)
+    card = page.locator(".cards a").nth(3)
     expect(card.locator("canvas")).to_have_count(12)
     expect(card.locator(".badge")).to_have_text("recorded")
     page.clock.fast_forward(8_000)  # the recorded ones are finished, and have been looked at
@@ -68,7 +69,7 @@ def test_the_card_of_pixels_goes_on_with_what_is_written_now(watched: Watched) -
     watched.assert_clean()
 
 
-@pytest.mark.parametrize("path", ["/vae", "/clouds", "/pixels"])
+@pytest.mark.parametrize("path", ["/vae", "/clouds", "/latents", "/pixels"])
 @pytest.mark.parametrize("watched", [{"viewport": {"width": 1280, "height": 900}}], indirect=True)  # an empty cache
 def test_a_first_view_is_light(watched: Watched, path: str) -> None:
     """Plotly comes after the first picture, compressed, and counts apart."""
@@ -114,4 +115,4 @@ def test_an_unknown_address_leads_home(watched: Watched) -> None:
     page = watched.open("/nope")
     expect(page.locator("h1")).to_have_text("There is no such page here.")
     page.get_by_role("link").click()
-    expect(page.locator(".cards a")).to_have_count(3)
+    expect(page.locator(".cards a")).to_have_count(4)
