@@ -109,6 +109,10 @@ class Fitted:
         """
         return torch.from_numpy(self.tree.query(z.numpy())[0] > self.lone)
 
+    def reached(self, z: Tensor) -> Tensor:
+        """Whether each of the codes has one of `(n, 2)` as near as that: what no draw comes near to is never sampled."""
+        return torch.from_numpy(KDTree(z.numpy()).query(self.codes.numpy())[0] <= self.lone)
+
     def window(self) -> tuple[Tensor, Tensor]:
         """The lower and the upper corner of a square that shows the codes, but for a few, and the prior."""
         low = self.codes.quantile(OUTSIDE, 0).clamp_max(-LEAST)
@@ -169,6 +173,7 @@ def routes(inference: Inference) -> list[Route]:
                 "far": far[: asked.n].tolist(),
                 "draws": DRAWS,
                 "share_far": float(far[:DRAWS].double().mean()),
+                "share_reached": float(found.reached(drawn[:DRAWS]).double().mean()),
             }
 
         return JSONResponse(await answered(inference.submit(run, key=("code samples", asked))))

@@ -86,6 +86,12 @@ def test_the_table_of_checkpoints_tells_their_recorded_scores() -> None:
             if card.spec.classes:
                 assert f"{scores['given_label']['bits_per_dim']:.3f}" in row
             continue
+        if card.spec.kind == "autoencoder":
+            assert f"{card.scores['root_mean_squared_error']:.2f}" in row
+            continue
+        if "disentanglement" in card.scores:
+            found = card.scores["disentanglement"]
+            assert f"{found['mig_without']:.2f} ({found['mig']:.2f})" in row
         assert f"{scores['elbo']['nats']:.1f}".replace("-", "−") in row
         assert f"{scores['elbo']['bits_per_dim']:.3f}" in row
         assert f"{scores['importance']['bits_per_dim']:.3f}" in row
@@ -93,5 +99,5 @@ def test_the_table_of_checkpoints_tells_their_recorded_scores() -> None:
 
 def test_the_pictures_of_the_readme_are_there() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     assert all((ROOT / picture).is_file() for picture in pictures)

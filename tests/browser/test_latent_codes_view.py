@@ -110,6 +110,7 @@ class Fakes:
         return {
             "z": packed(z, "<f8"), "pictures": packed(pictures, "u1"), "far": far, "draws": 2000,
             "share_far": 0.006 if vae else 0.573,
+            "share_reached": 0.984 if vae else 0.121,
         }  # fmt: skip
 
     def interpolate(self, query: dict[str, str]) -> dict[str, Any]:
@@ -175,6 +176,7 @@ def test_both_maps_are_drawn_from_alike_and_the_shares_are_told(watched: Watched
     verdict = page.locator("[data-part=maps] .lt-verdict")
     expect(verdict).to_contain_text("57 %")
     expect(verdict).to_contain_text("0.6 %")
+    expect(verdict).to_contain_text("12 % of the autoencoder’s codes and 98 % of the VAE’s")
     expect(page.locator("[data-part=maps]")).to_contain_text("−12.25 nats")
     assert page.locator("[data-model=ae] .lt-samples canvas.far").count() == 9
     expect(page.locator("[data-model=vae] .lt-samples")).to_have_attribute(

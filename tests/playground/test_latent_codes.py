@@ -199,6 +199,7 @@ def test_how_many_land_where_nothing_is_is_counted_by_distances(client: TestClie
     drawn = whole(latent_codes.fitting("ae-mnist-2d")).draw(fit, 2_000, 1).numpy()
     assert found["draws"] == 2_000
     assert found["share_far"] == pytest.approx((cdist(drawn, x).min(1) > limit).mean())
+    assert found["share_reached"] == pytest.approx((cdist(drawn, x).min(0) <= limit).mean())
     assert {"prior": found["share_far"] > 0.9, "mixture": found["share_far"] < 0.1}.get(fit, True)
 
 

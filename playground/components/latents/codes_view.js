@@ -168,6 +168,7 @@ function mapsPart(ctx) {
     verdict.replaceChildren(...sentence(text.verdict, {
       fit: text.from[fit], n: number(samples.ae.draws, 0),
       ae: h("b", {}, `${percent(samples.ae.share_far)} %`), vae: h("b", {}, `${percent(samples.vae.share_far)} %`),
+      ae_reached: h("b", {}, `${percent(samples.ae.share_reached)} %`), vae_reached: h("b", {}, `${percent(samples.vae.share_reached)} %`),
     }));
     note.textContent = fill(text.measured, { codes: number(encoded, 0), near: number(100 * found.near, 0), rest: number(100 - 100 * found.near, 0) });
   }
