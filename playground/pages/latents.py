@@ -34,7 +34,7 @@ def _models() -> dict[str, dict[str, Any]]:
             title=images.TITLES[card.data],
             latent=card.spec.latent,
             parameters=wire.grouped(card.scores["parameters"]),
-            nats=f"{elbo['nats']:.1f}",
+            nats=f"{elbo['nats']:.1f}".replace("-", "−"),
             bits=f"{elbo['bits_per_dim']:.3f}",
             test=wire.grouped(elbo["images"]),
             scale=f"{card.scores['scale']:.3g}",
