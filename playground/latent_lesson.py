@@ -28,12 +28,13 @@ class LatentSettings(Settings):
 
     view: Literal["sliders", "beta", "live", "codes", "labels", "bound"] = "sliders"
     model: Literal["beta4", "tc", "beta0.1", "beta1", "beta16", "mnist", "fashion"] = "beta4"
-    seed: int = Field(default=7, ge=0, le=2**53)  # what JavaScript counts exactly
+    seed: int = Field(default=0, ge=0, le=2**53)  # what JavaScript counts exactly
     z: tuple[float, ...] = Field(default=(), max_length=MOST_LATENT)
     turn: int = Field(default=0, ge=0, le=9_999)
     goal: int = Field(default=0, ge=0, le=9_999)
     sprite: int = Field(default=1, ge=0, le=9_999)
     dim: int = Field(default=0, ge=0, lt=MOST_LATENT)
+    marked: Literal["beta0.1", "beta1", "beta4", "beta16", "tc"] = "beta4"
     beta: float = Field(default=1.0, ge=0, le=20)
     fit: Literal["prior", "gaussian", "mixture"] = "prior"
     a: int = Field(default=3, ge=0, le=9)

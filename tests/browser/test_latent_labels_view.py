@@ -215,7 +215,7 @@ def test_a_known_digit_is_encoded_under_its_label(watched: Watched) -> None:
     assert grey(page, ".given canvas") == 205
     assert [grey(page, ".restyled canvas", y) for y in range(10)] == [50 + y for y in range(10)]
     part = page.locator("[data-part=hand]")
-    expect(part).to_contain_text("Encoded as a 5, its label.")
+    expect(part).to_contain_text("Encoded as the digit 5, its label.")
     expect(part).to_contain_text("log p(x|y) ≥ −880 nats, 30 above the bound of 4")
     expect(part.locator(".restyled .best")).to_contain_text("96 %")
     expect(part.get_by_role("button", name="Take the 5")).to_have_attribute("aria-pressed", "true")
@@ -234,7 +234,7 @@ def test_a_drawing_is_prepared_and_its_label_guessed(watched: Watched) -> None:
     expect(page.locator(".restyled")).to_have_attribute("data-shown", "drawing 4")
     assert "restyle {'label': '-1'}" in fakes.asked  # nobody knows the label of a drawing
     assert grey(page, ".given canvas") == DRAWN
-    expect(page.locator("[data-part=hand]")).to_contain_text("Encoded as a 4, the label that explains it best.")
+    expect(page.locator("[data-part=hand]")).to_contain_text("Encoded as the digit 4, the label that explains it best.")
     expect(page.get_by_role("button", name="Take the 3")).to_have_attribute("aria-pressed", "false")
     fakes.refuse = {"prepare"}  # what is empty gets its sentence, and the last picture stays
     page.mouse.move(place["x"] + 30, place["y"] + 60)

@@ -39,6 +39,7 @@ EVERY: dict[str, st.SearchStrategy[Any]] = {
     "goal": st.integers(0, 9_999),
     "sprite": st.integers(0, 9_999),
     "dim": st.integers(0, 15),
+    "marked": st.sampled_from(list(SPRITES)),
     "beta": short(0, 20),
     "fit": st.sampled_from(["prior", "gaussian", "mixture"]),
     "a": st.integers(0, 9),
@@ -56,7 +57,7 @@ FITTING = st.fixed_dictionaries(EVERY).map(lambda values: LatentSettings(**value
 
 
 def test_no_setting_is_forgotten_here() -> None:
-    assert set(EVERY) <= set(LatentSettings.model_fields)
+    assert set(EVERY) == set(LatentSettings.model_fields)
 
 
 @of_search(deadline=None)

@@ -3,7 +3,7 @@
  * stands below the other; which factor each dimension carries; and what each training paid (rate) for what (distortion).
  *
  * Settings: sprite, its number; dim, the rank of the dimension by KL, from 0. Numbers of the sprite are computed now, those of the
- * models come from their cards (playground/latent_beta.py). Which model is marked belongs to this view alone.
+ * models come from their cards (playground/latent_beta.py). Which model is marked stands in the settings.
  */
 import { ask, bytes, newest } from "../lib/api.js";
 import { fill, h, m, number, subscript } from "../lib/dom.js";
@@ -239,8 +239,15 @@ export function betaView(host, ctx) {
 
   function choose(key) {
     chosen = key;
+    ctx.change({ marked: key }, { quiet: true });
     mark();
     said.textContent = verdict.textContent;
+  }
+
+  /** The settings' model is the marked one. */
+  function adopt() {
+    chosen = ctx.settings().marked ?? FIRST;
+    if (cards && byKey(chosen)) mark();
   }
 
   function read(words) {
@@ -313,11 +320,13 @@ export function betaView(host, ctx) {
     show() {
       ctx.badge(shown ? "live" : "recorded");
       controlsShow();
+      adopt();
       want(ctx.settings());
       facts();
     },
     hide() {},
     settings(changed) {
+      if (changed.has("marked")) adopt();
       if (!changed.has("sprite") && !changed.has("dim")) return;
       controlsShow();
       want(ctx.settings());

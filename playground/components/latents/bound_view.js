@@ -551,6 +551,7 @@ export function boundView(host, ctx) {
   return {
     show() {
       ctx.badge("live");
+      this.settings(new Set(["x", "theta", "m", "s"])); // a link may have said more since
       refresh();
     },
     hide() {

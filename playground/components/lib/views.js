@@ -26,8 +26,6 @@ export function viewTabs(names, { prefix, text, label, choose, end = "", classNa
         tab.setAttribute("aria-selected", String(names[i] === view));
         tab.tabIndex = names[i] === view ? 0 : -1;
       });
-      const { offsetLeft, offsetWidth } = tabs[names.indexOf(view)]; // on a phone the row is wider than the screen
-      list.scrollLeft = offsetLeft - list.offsetLeft - (list.clientWidth - offsetWidth) / 2;
     },
   };
 }
