@@ -36,7 +36,9 @@ unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 2 --ignore=tests/browser
 
 browser: $(VENV)/.installed-dev
-	CHROMIUM="$$($(BIN)/python tests/browser/chromium.py)" && export CHROMIUM && $(BIN)/python -m pytest -q tests/browser
+	CHROMIUM="$$($(BIN)/python tests/browser/chromium.py)" && export CHROMIUM && \
+		$(BIN)/python -m pytest -q tests/browser -m timing && \
+		$(BIN)/python -m pytest -q tests/browser -m "not timing" -n 2 --dist loadfile
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -367,6 +367,7 @@ def test_a_cloud_in_space_is_turned_by_dragging_and_by_keys(plot: Plot) -> None:
     assert np.linalg.norm(along - origin) > 1
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("watched", [{}, {"reduced_motion": "reduce"}], indirect=True, ids=["moving", "still"])
 @pytest.mark.parametrize("name", ["gmm", "kde", "pca", "gmm on a line"])
 def test_samples_fly_one_by_one_and_stay(watched: Watched, name: str) -> None:
@@ -405,6 +406,7 @@ def test_a_flight_can_be_stopped_and_what_landed_stays(plot: Plot) -> None:
     assert 3 <= landed < 10
 
 
+@pytest.mark.timing
 def test_many_points_are_painted_quickly(plot: Plot) -> None:
     rng = np.random.default_rng(2)
     means = rng.normal(size=(10, 2)) * 4

@@ -271,6 +271,7 @@ def test_mass_levels_are_a_gaussians_own(call: Call, correlation: float) -> None
         assert radius == pytest.approx(math.sqrt(-2 * math.log(1 - share)), rel=0.01)  # 50 %: 1.177, 90 %: 2.146, 99 %: 3.035
 
 
+@pytest.mark.timing
 def test_twenty_thousand_points_and_ten_components_are_quick(page: Page) -> None:
     took = page.evaluate(
         """async (base) => {

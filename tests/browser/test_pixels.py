@@ -266,6 +266,7 @@ def test_the_timeline_steps_by_values_and_rows_and_stepping_is_free(pixels: Pixe
     assert len(pixels.asked) == begun
 
 
+@pytest.mark.timing
 def test_it_plays_as_fast_as_was_chosen_or_at_once(pixels: Pixels) -> None:
     pixels.open(LIVE)
     assert pixels.frame() == 784

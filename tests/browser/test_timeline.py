@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from playground.components import BASE
 
+pytestmark = pytest.mark.timing
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 TEXT = {
     "label": "Timeline",
