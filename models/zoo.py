@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ KINDS: dict[str, type[GenerativeModel]] = {
     "autoencoder": Autoencoder,
     "pixelcnn": PixelCNN,
 }  # spec.kind to class: never an import path from a file
+
+
+MANY = 8  # more names than this are not listed in an error
 
 
 class UnknownCheckpoint(KeyError):
@@ -140,5 +144,14 @@ def digest(file: Path) -> str:
 
 def _folder(name: str) -> Path:
     if name not in names():
-        raise UnknownCheckpoint(f"There is no checkpoint {name!r}: there are {', '.join(names()) or 'none'}.")
+        raise UnknownCheckpoint(f"There is no checkpoint {name!r}: {_known(name)}.")
     return root() / name
+
+
+def _known(name: str) -> str:
+    """Which checkpoints there are; of many, those with the nearest names."""
+    known = names()
+    if len(known) <= MANY:
+        return f"there are {', '.join(known) or 'none'}"
+    near = get_close_matches(name, known, n=3, cutoff=0)
+    return f"there are {len(known)}, of which {', '.join(near)} have the nearest names"

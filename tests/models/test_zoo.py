@@ -77,6 +77,12 @@ def test_an_unknown_name_gets_a_sentence_with_the_known_ones(name: str, checkpoi
         assert str(raised.value) == f"There is no checkpoint {name!r}: there are a-conv, b-mlp."
 
 
+def test_of_many_checkpoints_the_nearest_names_are_told(monkeypatch) -> None:
+    monkeypatch.delenv("PLAYGROUND_CHECKPOINTS", raising=False)
+    with pytest.raises(UnknownCheckpoint, match=rf"there are {len(NAMES)}, of which .*vae-mnist-2d.* have the nearest names"):
+        zoo.load("vae-mnist2d")
+
+
 def test_an_empty_zoo_says_so(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PLAYGROUND_CHECKPOINTS", str(tmp_path))
     assert zoo.names() == []

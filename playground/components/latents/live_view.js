@@ -5,7 +5,7 @@
  *
  * It opens on a recorded run, ctx.recordings.live. The timeline replays the run that is shown, while it comes or afterwards.
  */
-import { Refusal, ask, bytes } from "../lib/api.js";
+import { Refusal, ask, bytes, lines } from "../lib/api.js";
 import { colour, fill, h, m, number, oncePerFrame, onTheme, subscript } from "../lib/dom.js";
 import { classColour } from "../latent_pad/latent_pad.js";
 import { fromHalf } from "../pixels/stream.js";
@@ -35,21 +35,6 @@ function add(run, line) {
   for (const v of mean) far = Math.max(far, 1.06 * Math.abs(v));
   run.reach.push(far);
   run.steps.push({ ...line, mean, std, reconstructions: bytes(line.reconstructions), samples: bytes(line.samples) });
-}
-
-/** Calls `each` with the JSON of every line, as it comes. */
-async function lines(response, each) {
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    rest += decoder.decode(value, { stream: !done });
-    const whole = rest.split("\n");
-    rest = whole.pop();
-    for (const line of whole) if (line) each(JSON.parse(line));
-    if (done) return;
-  }
 }
 
 function svg(tag, attributes = {}, ...children) {

@@ -78,3 +78,19 @@ export function latentsAndPictures(buffer, latent, dims) {
   const z = Array.from({ length: n }, (_, i) => Array.from(numbers.subarray(i * latent, (i + 1) * latent)));
   return { n, z, pixels: new Uint8Array(buffer, 8 * latent * n) };
 }
+
+/** Calls `each` with the JSON of every line, as it comes. What ends within a line has broken off: SyntaxError. */
+export async function lines(response, each) {
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    rest += decoder.decode(value, { stream: !done });
+    const whole = rest.split("\n");
+    rest = whole.pop();
+    for (const line of whole) if (line) each(JSON.parse(line));
+    if (done) break;
+  }
+  if (rest) JSON.parse(rest);
+}

@@ -6,6 +6,7 @@ import { ask, newest } from "../lib/api.js";
 import { download, fill, h, number } from "../lib/dom.js";
 import { query, remember } from "../lib/lesson.js";
 import { messages } from "../lib/messages.js";
+import { viewTabs } from "../lib/views.js";
 import { completeView } from "./complete_view.js";
 import { raceView } from "./race_view.js";
 import { surpriseView } from "./surprise_view.js";
@@ -20,9 +21,7 @@ export function mount(element, { props, trigger, watch }) {
   const model = () => models[settings.model];
 
   const { notice, problem, badge, failed, fine, setBadge, showNotices } = messages(text);
-  const tabs = VIEWS.map((view) =>
-    h("button", { type: "button", role: "tab", id: `px-tab-${view}`, "aria-controls": `px-view-${view}`, onclick: () => change({ view }) }, text.views[view]));
-  const tabList = h("div", { class: "px-tabs", role: "tablist", "aria-label": text.views_label }, ...tabs, h("span", { class: "space" }), badge);
+  const tabs = viewTabs(VIEWS, { prefix: "px", text: text.views, label: text.views_label, choose: (view) => change({ view }), end: badge });
   const facts = h("span", {});
   const time = h("span", {});
   const code = h("pre", { class: "code", tabindex: 0, "aria-label": text.code, hidden: true });
@@ -35,7 +34,7 @@ export function mount(element, { props, trigger, watch }) {
   const json = h("button", { type: "button", class: "ghost", onclick: exportJson }, "JSON");
   const bar = h("div", {});
   const panels = h("div", {});
-  const stage = h("div", { class: "gmp gmp-card", "data-stage": "pixels" }, notice, problem, tabList, panels, bar,
+  const stage = h("div", { class: "gmp gmp-card", "data-stage": "pixels" }, notice, problem, tabs.list, panels, bar,
     h("details", { class: "glossary" }, h("summary", {}, text.words), h("dl", {}, ...Object.entries(text.glossary).flatMap(([word, meaning]) => [h("dt", {}, word), h("dd", {}, meaning)]))),
     h("div", { class: "facts" }, h("div", { class: "said" }, facts, time), h("div", { class: "exports" }, png, json, codeButton)), code);
   element.replaceChildren(stage);
@@ -63,15 +62,6 @@ export function mount(element, { props, trigger, watch }) {
     views[view] = make(host, { ...shared, text: text[view] }, { bar });
   }
   bar.hidden = true;
-
-  tabList.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!step || !tabs.includes(document.activeElement)) return;
-    event.preventDefault();
-    const view = VIEWS[(VIEWS.indexOf(settings.view) + step + VIEWS.length) % VIEWS.length];
-    change({ view });
-    tabs[VIEWS.indexOf(view)].focus();
-  });
 
   let visible = null;
   let preparing = "";
@@ -107,10 +97,7 @@ export function mount(element, { props, trigger, watch }) {
     facts.textContent = model().facts;
     showCode();
     png.hidden = json.hidden = !views[settings.view].png;
-    tabs.forEach((tab, i) => {
-      tab.setAttribute("aria-selected", String(VIEWS[i] === settings.view));
-      tab.tabIndex = VIEWS[i] === settings.view ? 0 : -1;
-    });
+    tabs.mark(settings.view);
     stage.dataset.view = settings.view;
     document.body.dataset.pixelsView = settings.view;
     document.body.dataset.pixelsModel = settings.model;

@@ -3,7 +3,7 @@
  * counted against the network; the order of writing, on a tiny image; and a race between two ways to draw one image from one
  * network, measured on the server (`racing` in playground/pixel_play.py), beside one pass over the finished image.
  */
-import { Refusal, ask } from "../lib/api.js";
+import { Refusal, ask, lines } from "../lib/api.js";
 import { fill, h, m, number, oncePerFrame } from "../lib/dom.js";
 
 const ATOMS = 80; // powers of ten: atoms in the observable universe, about
@@ -401,20 +401,4 @@ function racePart(ctx) {
       if (running) stop("stopped");
     },
   };
-}
-
-/** Calls `each` with the JSON of every line, as it comes. What ends within a line has broken off: SyntaxError. */
-async function lines(response, each) {
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    rest += decoder.decode(value, { stream: !done });
-    const whole = rest.split("\n");
-    rest = whole.pop();
-    for (const line of whole) if (line) each(JSON.parse(line));
-    if (done) break;
-  }
-  if (rest) JSON.parse(rest);
 }
