@@ -51,16 +51,16 @@ SLOW = """() => {
     if (!String(url).includes("pixels/write")) return response;
     const reader = response.body.getReader();
     let passed = 0;
-    let rest = new Uint8Array();
+    let left = new Uint8Array();
     return new Response(new ReadableStream({ async pull(out) {  // however it comes, it goes on in small pieces
       if (passed > 20000) await opened;
-      if (!rest.length) {
+      if (!left.length) {
         const { done, value } = await reader.read();
         if (done) return out.close();
-        rest = value;
+        left = value;
       }
-      out.enqueue(rest.slice(0, 4000));
-      rest = rest.slice(4000);
+      out.enqueue(left.slice(0, 4000));
+      left = left.slice(4000);
       passed += 4000;
     } }));
   };
