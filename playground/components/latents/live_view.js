@@ -102,6 +102,7 @@ export function liveView(host, ctx, { bar }) {
     h("div", { class: "lt-live-picture" },
       h("section", { class: "lt-live-map" }, h("h2", {}, text.map), map, mapNote),
       h("section", { class: "lt-live-losses" }, losses.reconstruction.element, losses.kl.element, h("p", { class: "soft" }, text.measured))),
+    bar, // below all that it moves
     h("div", { class: "lt-live-formula" }, h("div", { class: "formula", tabindex: 0 }, formula), verdict, bound),
     h("div", { class: "lt-live-picture" },
       h("section", { class: "lt-live-strip" }, ...Object.entries(strip).flatMap(([name, canvas]) => [h("h2", {}, text[name]), canvas])),
