@@ -59,8 +59,9 @@ def of_vae(model: GenerativeModel, test: Images, recipe: Recipe) -> dict[str, An
     posterior = encoded(model, test.pixels, labels)
     kl = kl_to_prior(posterior).mean(0)  # (L,)
     found["kl_by_dimension"] = [round(float(one), 4) for one in kl]
-    found["reconstruction"] = elbo.nats + float(kl.sum())  # E_q[log p(x|z)]; of a conditional model, with the marginal bound
-    if labels is not None:
+    if labels is None:
+        found["reconstruction"] = elbo.nats + float(kl.sum())  # E_q[log p(x|z)]
+    else:
         found["scores"]["elbo_given_label"] = asdict(_given_label(model, test, recipe))
     if test.name == "sprites-256":
         found["disentanglement"] = disentanglement_of(model).to_json()

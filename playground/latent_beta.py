@@ -31,12 +31,12 @@ from playground import wire
 from playground.faults import BadCall
 from playground.inference import Inference
 from playground.latent_lesson import CHECKPOINTS, MOST_LATENT, SPRITES
+from playground.latent_play import COLLAPSED
 from playground.play import answered, sentences
 
 PLACES = tuple(float(place) for place in range(-3, 4))  # of the dimension that is moved, in deviations of the prior
 DRAWS = 16  # of z, from which the reconstruction is estimated
 DRAWS_SEED = 0
-CARRIES = 0.05  # nats of mean KL from which on a dimension says anything of the picture
 SEEDS = (1, 2)  # beside 0, of the models that were trained thrice
 
 
@@ -97,7 +97,7 @@ def told_by_cards() -> dict[str, Any]:
                 "scale": card.scores["scale"],  # of a pixel given z, in grey levels
                 "kl_by_dimension": kl,
                 "order": order(card),
-                "active": [one >= CARRIES for one in kl],
+                "active": [one >= COLLAPSED for one in kl],
                 "factors": found["names"],
                 "information": found["information"],
                 "chance": found["chance"],
@@ -110,7 +110,7 @@ def told_by_cards() -> dict[str, Any]:
                 "seeds": [point(one) for one in trained] if len(trained) > 1 else [],
             }
         )
-    return {"carries": CARRIES, "models": models}
+    return {"carries": COLLAPSED, "models": models}
 
 
 def point(card: zoo.Card) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def code(settings: LatentSettings) -> dict[str, str]:
         + "picture = model.decode(z)  # uint8 (1, C, H, W): E[x|z]\n"
     )
     beta = (
-        "from models import zoo\nfrom models.data import sprites\nfrom models.scoring import disentanglement_of, encoded\n\n"
+        "from models import zoo\nfrom models.data import sprites\nfrom models.scoring import disentanglement_of\n\n"
         f"x = sprites.render(sprites.draw({settings.sprite + 1}, noise=2026))[{settings.sprite}:]  # uint8 (1, C, 32, 32)\n"
         f"for name in {list(map(CHECKPOINTS.get, SPRITES))}:\n"
         "    model = zoo.load(name)\n"

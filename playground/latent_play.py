@@ -41,7 +41,7 @@ OWN_HERE = 512  # samples of a model's own that stand in where no images are at 
 SLICE = 32  # images between two turns of the others
 PLACES = (-2.0, -1.0, 0.0, 1.0, 2.0)  # of a slider alone, for how far it moves a pixel
 STEPS = 80  # of the refinement, at most
-CARD_DIMS, CARD_PLACES = 4, 9  # of the card on the index
+CARD_DIMS, CARD_LIMIT = 4, 2.0  # swinging numbers on the index's card, and how far they go
 
 
 class TurnQuery(wire.ModelQuery):
@@ -239,31 +239,21 @@ def climbing(inference: Inference, card: zoo.Card, x: Tensor) -> Generator[None,
     }
 
 
-def card_strips(name: str) -> dict[str, Any]:
-    """For the card on the index: the dimensions of the largest KL, each moved alone from −2 to 2, decoded."""
-    card = sliding(name)
-    model = zoo.load(name)
+def card_swings(name: str) -> dict[str, Any]:
+    """For the index: the dimensions of the largest KL, the factor each knows most of, and the picture at its end."""
+    card, model = sliding(name), zoo.load(name)
     assert isinstance(model, VAE)
-    kl = card.scores["kl_by_dimension"]
-    dims = _by_kl(kl)[:CARD_DIMS]
-    places = torch.linspace(-2, 2, CARD_PLACES, dtype=torch.float64)
-    z = torch.zeros(len(dims), CARD_PLACES, card.spec.latent, dtype=torch.float64)
-    for row, j in enumerate(dims):
-        z[row, :, j] = places
+    report = card.scores["disentanglement"]
+    dims = _by_kl(card.scores["kl_by_dimension"])[:CARD_DIMS]
+    z = torch.zeros(len(dims), card.spec.latent, dtype=torch.float64)
+    z[range(len(dims)), dims] = CARD_LIMIT
     with torch.inference_mode():
-        pixels = model.decode(z.flatten(0, 1))
-    found = _factors(card.scores.get("disentanglement"))
+        pixels = model.decode(z)
     return {
-        "model": name,
-        "shape": list(card.spec.shape),
-        "levels": card.spec.levels,
         "dims": dims,
-        "places": places.tolist(),
-        "kl": [kl[j] for j in dims],
-        "information": None if found is None else [found["information"][j] for j in dims],
-        "entropies": None if found is None else found["entropies"],
-        "names": None if found is None else found["names"],
-        "pixels": wire.text_of(pixels.numpy()),  # (dims, places, C, H, W)
+        "factors": [max(zip(report["information"][j], report["names"], strict=True))[1] for j in dims],
+        "limit": CARD_LIMIT,
+        "pixels": wire.text_of(pixels.numpy()),  # (dims, C, H, W)
     }
 
 

@@ -6,7 +6,6 @@ The rail holds the model and the seed; the stage (components/latents) asks the r
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import gradio as gr
@@ -111,14 +110,4 @@ PAGE = Page(WORDS["name"], "/latents", WORDS["question"], _build, _card)
 
 def record() -> dict[str, Any]:
     """The finished runs that this page, and its card on the index, open on: by file name, as JSON."""
-    return {"latents_live": latent_live.record(), "latents_card": _swings()}
-
-
-def _swings() -> dict[str, Any]:
-    """The numbers with the largest KL, the factor that each knows most of, and a picture of each at its end."""
-    found = latent_play.card_strips(CHECKPOINTS[LatentSettings().model])
-    known = [max(zip(row, found["names"], strict=True))[1] for row in found["information"]]
-    pixels, places = base64.b64decode(found["pixels"]), len(found["places"])
-    size = len(pixels) // (places * len(known))
-    last = b"".join(pixels[(row * places + places - 1) * size :][:size] for row in range(len(known)))
-    return {"dims": found["dims"], "factors": known, "limit": found["places"][-1], "pixels": base64.b64encode(last).decode()}
+    return {"latents_live": latent_live.record(), "latents_card": latent_play.card_swings(CHECKPOINTS[LatentSettings().model])}

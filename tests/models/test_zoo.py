@@ -196,7 +196,7 @@ class TestCommittedCheckpoint:
         """8 bits per dimension are what knowing nothing costs; log₂ of the levels, in general."""
         card = zoo.card(name)
         if card.spec.density is Density.NONE:
-            assert card.scores["root_mean_squared_error"] < 60  # of the mean picture: 79 grey levels on MNIST
+            assert card.scores["root_mean_squared_error"] < 60  # of MNIST's mean picture: 66 grey levels
             return
         assert next(iter(card.scores["scores"].values()))["bits_per_dim"] < math.log2(card.spec.levels)
 

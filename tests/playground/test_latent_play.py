@@ -247,12 +247,14 @@ def test_what_does_not_fit_gets_a_sentence(
     assert sentence in answer.json()["error"]
 
 
-def test_the_cards_strips_are_decoded_places_of_the_leading_dimensions(client: TestClient) -> None:
-    found = latent_play.card_strips(COLOUR)
+def test_the_cards_pictures_are_decoded_ends_of_the_leading_dimensions(client: TestClient) -> None:
+    found = latent_play.card_swings(COLOUR)
     assert found["dims"] == [1, 2, 0]
-    pixels = np.frombuffer(base64.b64decode(found["pixels"]), np.uint8).reshape(3, 9, 3, 32, 32)
-    z = torch.zeros(1, LATENT, dtype=torch.float64)
-    z[0, 2] = found["places"][7]
+    pixels = np.frombuffer(base64.b64decode(found["pixels"]), np.uint8).reshape(3, 3, 32, 32)
     model: Any = zoo.load(COLOUR)
-    np.testing.assert_array_equal(pixels[1, 7], model.decode(z)[0].numpy())
-    assert found["places"][7] == 1.5
+    for picture, dim in zip(pixels, found["dims"], strict=True):
+        z = torch.zeros(1, LATENT, dtype=torch.float64)
+        z[0, dim] = found["limit"]
+        np.testing.assert_array_equal(picture, model.decode(z)[0].numpy())
+    report = zoo.card(COLOUR).scores["disentanglement"]
+    assert found["factors"] == [report["names"][int(np.argmax(report["information"][dim]))] for dim in found["dims"]]
