@@ -26,8 +26,11 @@ def told(
     notices: list[str] | None = None,
     again: bool = False,
     rolled: bool = False,
+    opened: bool = False,
 ) -> dict[str, Any]:
-    """What the stage is told: all settings (`whole`), or those of the rail. The nonce makes equal messages differ."""
+    """What the stage is told: all settings (`whole`), or those of the rail; `opened`: what the page's link said. The nonce makes
+    equal messages differ.
+    """
     said = settings.model_dump(mode="json")
     return {
         "settings": said if whole else {key: said[key] for key in keys},
@@ -35,6 +38,7 @@ def told(
         "notices": notices or [],
         "again": again,
         "rolled": rolled,
+        "opened": opened,
         "nonce": secrets.token_hex(4),
     }
 
@@ -93,7 +97,7 @@ def wire(
 
     def opened(request: gr.Request) -> list[Any]:
         settings, notices = schema.from_query(dict(request.query_params))
-        return [*rail(settings), message(settings, whole=True, notices=notices)]
+        return [*rail(settings), message(settings, whole=True, opened=True, notices=notices)]
 
     def restored() -> list[Any]:
         return [*rail(start), message(start, whole=True)]

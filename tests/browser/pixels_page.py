@@ -95,11 +95,13 @@ class Pixels:
         self._opening(self.page.go_back)
 
     def _opening(self, action: Callable[[], Any], *, wait: bool = True) -> None:
-        """The page opens on its defaults, is told what the link says, and shows it."""
+        """The page opens on its defaults, is told what the link says, and shows it; or on the link at once, if that is told
+        before the stage is ready.
+        """
         self.under_way.clear()
         with self.page.expect_response(lambda r: '"whole":true' in r.text() if RUN in r.url else False):
             action()
-        self.page.wait_for_function("() => window.applied >= 2")
+        self.page.wait_for_function("() => document.body.dataset.opened === 'true'")
         if wait:
             self.rests()
 

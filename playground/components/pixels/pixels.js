@@ -100,6 +100,7 @@ export function mount(element, { props, trigger, watch }) {
     tabs.mark(settings.view);
     stage.dataset.view = settings.view;
     document.body.dataset.pixelsView = settings.view;
+    if (page.opened) document.body.dataset.opened = "true";
     document.body.dataset.pixelsModel = settings.model;
     if (visible !== settings.view) {
       if (visible) views[visible].hide();
