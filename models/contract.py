@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
@@ -24,6 +24,7 @@ from models.noise import Noise
 
 __all__ = [
     "Batch",
+    "BeginsFromData",
     "Density",
     "Family",
     "GenerativeModel",
@@ -31,6 +32,7 @@ __all__ = [
     "LogProb",
     "Loss",
     "Noise",
+    "PictureModel",
     "Posterior",
     "Spec",
     "checked_labels",
@@ -126,8 +128,8 @@ class Posterior:
     std: Tensor  # (B, L)
 
 
-class GenerativeModel(nn.Module, PyTorchModelHubMixin):
-    """A distribution over integer images. Device and dtype are those of the parameters.
+class PictureModel(nn.Module, PyTorchModelHubMixin):
+    """A network over integer images that can be saved and loaded. Device and dtype are those of the parameters.
 
     `evaluation_dtype`: the precision in which the zoo loads it. float64 makes a picture independent of the batch it was
     computed in (rounding errors of 1e-13 do not move a grey level); models too heavy for that say float32.
@@ -135,22 +137,6 @@ class GenerativeModel(nn.Module, PyTorchModelHubMixin):
 
     spec: Spec
     evaluation_dtype: ClassVar[torch.dtype] = torch.float64
-
-    @abstractmethod
-    def sample(self, n: int, *, noise: Noise | int, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        """Draws from p(x): uint8 `(n, C, H, W)`."""
-
-    @abstractmethod
-    def log_prob(
-        self,
-        x: Tensor,
-        *,
-        labels: Tensor | None = None,
-        method: str | None = None,
-        samples: int = 1,
-        noise: Noise | int | None = None,
-    ) -> LogProb:
-        """log p(x) in nats of uint8 images `(B, C, H, W)`; without labels, a conditional model marginalises over them."""
 
     def check(self, x: Tensor) -> Tensor:
         """`x` itself, or a ValueError that says what is wrong with it."""
@@ -163,7 +149,7 @@ class GenerativeModel(nn.Module, PyTorchModelHubMixin):
     @classmethod
     def _from_pretrained(  # type: ignore[override]
         cls, *, model_id: str, map_location: str = "cpu", strict: bool = True, **kwargs: Any
-    ) -> GenerativeModel:
+    ) -> Self:
         """Safetensors only, every tensor accounted for; the mixin's own fallback to pickle is left out on purpose."""
         hub = {key: kwargs.pop(key) for key in ("revision", "cache_dir", "force_download", "local_files_only", "token")}
         if Path(model_id).is_dir():
@@ -193,6 +179,26 @@ class GenerativeModel(nn.Module, PyTorchModelHubMixin):
         (folder / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
+class GenerativeModel(PictureModel):
+    """A distribution over integer images."""
+
+    @abstractmethod
+    def sample(self, n: int, *, noise: Noise | int, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        """Draws from p(x): uint8 `(n, C, H, W)`."""
+
+    @abstractmethod
+    def log_prob(
+        self,
+        x: Tensor,
+        *,
+        labels: Tensor | None = None,
+        method: str | None = None,
+        samples: int = 1,
+        noise: Noise | int | None = None,
+    ) -> LogProb:
+        """log p(x) in nats of uint8 images `(B, C, H, W)`; without labels, a conditional model marginalises over them."""
+
+
 def checked_labels(labels: Tensor | None, n: int, spec: Spec) -> Tensor | None:
     """The labels themselves, or a ValueError that says what is wrong with them."""
     if labels is None:
@@ -204,6 +210,13 @@ def checked_labels(labels: Tensor | None, n: int, spec: Spec) -> Tensor | None:
     if n and not 0 <= int(labels.min()) <= int(labels.max()) < spec.classes:
         raise ValueError(f"Labels {int(labels.min())} to {int(labels.max())} are not within 0 and {spec.classes - 1}.")
     return labels
+
+
+@runtime_checkable
+class BeginsFromData(Protocol):
+    """A model that does not start at random: training hands it the training images first. A closed form is then done."""
+
+    def begin(self, pixels: Tensor, labels: Tensor, *, noise: Noise | int) -> None: ...
 
 
 @runtime_checkable

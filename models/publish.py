@@ -90,11 +90,21 @@ def card(recipe: Recipe, spec: Spec, scores: dict[str, Any]) -> str:
         "autoencoder": f"A plain autoencoder with {spec.latent} numbers between its two networks and",
         "pixelcnn": f"A {'gated' if recipe.settings.get('gated', True) else 'plain'} PixelCNN"
         + (f", conditional on {spec.classes} classes, with" if spec.classes else " with"),
+        "gaussian": "One full-covariance Gaussian over all pixels, in closed form, with",
+        "ppca": f"Probabilistic PCA with {spec.latent} principal axes, in closed form, and",
+        "mixture": f"A mixture of {recipe.settings.get('components')} diagonal Gaussians"
+        + (f" for each of {spec.classes} classes, with" if spec.classes else ", with"),
+        "classifier": f"A discriminative classifier of {spec.classes} labels, p(y given x) and no p(x), with",
     }[spec.kind]
     name = recipe.name.removesuffix("-cpu")
     averaged = f", running average of the weights {recipe.average}" if recipe.average else ""
+    mutated = f", of each {recipe.mutation:.0%} of the pixels replaced at random" if recipe.mutation else ""
+    trained = f"{training['steps']:,} steps of {recipe.batch_size}{unfinished}, {training['seconds']:.0f} s"
+    if not recipe.steps:
+        trained = "in closed form, no steps"
     rows = "\n".join(_row(one, MEANINGS[key]) for key, one in measured.items())
     beta = f", β = {recipe.beta:g}" if recipe.objective in WEIGHTED else ""
+    beta += f", {recipe.draws} draws of z" if recipe.draws > 1 else ""
     return f"""---
 license: mit
 library_name: pytorch
@@ -109,8 +119,8 @@ tags: [{spec.kind}, generative-model, likelihood]
 | --- | --- |
 | recipe | `python -m models.train {recipe.name}` (`models/recipes.py`) |
 | settings | `{json.dumps(dict(recipe.settings))}`, objective `{recipe.objective}`{beta}, seed {recipe.seed}{averaged} |
-| training data | {TRAINED_ON.get(recipe.data, f"{title}, training images but the last {images.VALIDATION:,}")} |
-| trained | {training["steps"]:,} steps of {recipe.batch_size}{unfinished}, {training["seconds"]:.0f} s |
+| training data | {TRAINED_ON.get(recipe.data, f"{title}, training images but the last {images.VALIDATION:,}")}{mutated} |
+| trained | {trained} |
 | hardware | {training["hardware"]}, torch {training["torch"]}, {recipe.precision} arithmetic |
 | weights | stored in {recipe.storage}; all scores are those of the stored weights |
 
@@ -131,6 +141,8 @@ log p(x) of images of {spec.levels} levels ({spec.dims} numbers each; probabilit
 
 
 MEANINGS = {
+    "bound": "a lower bound, in closed form",
+    "importance_of_all": "an estimate, from below",
     "elbo": "a lower bound",
     "elbo_of_the_same_images": "a lower bound, on the first of the test images",
     "importance": "an estimate, from below, on the same first images",
@@ -152,6 +164,10 @@ def _remarks(scores: dict[str, Any]) -> str:
     if "label_by_bayes" in scores:
         share = 100 * scores["label_by_bayes"]
         said += f"\nBy Bayes' rule, the likeliest label is the true one for {share:.2f} % of the images.\n"
+    if "label_error" in scores:
+        error, nats = 100 * scores["label_error"], scores["cross_entropy"]
+        said += f"\n{error:.2f} % of {scores['images']:,} images get a wrong label; cross-entropy {nats:.4f} nats.\n"
+        said += "A classifier has no p(x), and no likelihood therefore.\n"
     if "mean_squared_error" in scores:
         error = scores["root_mean_squared_error"]
         said += f"\nRoot mean squared error of a pixel over {scores['images']:,} images: {error:.2f} grey levels.\n"

@@ -3,7 +3,8 @@
 A VAE has its ELBO (always that of β = 1, whatever it was trained by), and the importance-weighted estimate on the first of the
 images; on sprites also how its latents share the factors. An autoencoder has no probabilities: its error alone. A PixelCNN is
 exact: log p(x), for a conditional model the marginal over its classes, and beside it log p(x|y) with the true label, which has
-been told more and is no figure for p(x).
+been told more and is no figure for p(x); so is a mixture. A Gaussian over pixels has its closed bound, probabilistic PCA its
+estimate. A classifier has no p(x): its error, and the cross-entropy of its labels.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from PIL import Image
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.contract import Density, GenerativeModel, HasLatents, LogProb, Noise, Posterior
+from models.classifier import Classifier
+from models.contract import Density, GenerativeModel, HasLatents, LogProb, Noise, PictureModel, Posterior
 from models.data import sprites
 from models.data.images import Images
 from models.measures import disentanglement
 from models.measures.likelihood import Score, bits_per_dim, chunks, score, summarise
+from models.pixel_mixture import PixelMixture
 from models.pixelcnn import PixelCNN
 from models.recipes import Recipe
 from models.vae import VAE, kl_to_prior
@@ -39,7 +42,8 @@ def quantiles(nats: Tensor, dims: int) -> list[float]:
     return [round(float(q), 5) for q in torch.quantile(bits_per_dim(nats, dims), steps)]
 
 
-def of_vae(model: GenerativeModel, test: Images, recipe: Recipe) -> dict[str, Any]:
+def of_vae(model: PictureModel, test: Images, recipe: Recipe) -> dict[str, Any]:
+    assert isinstance(model, GenerativeModel)
     elbo, nats = score(model, test.pixels, method="elbo", samples=recipe.elbo_samples, noise=recipe.seed)
     few = test.pixels[: recipe.importance_images]
     importance, _ = score(model, few, method="importance", samples=recipe.importance_samples, noise=recipe.seed)
@@ -54,7 +58,8 @@ def of_vae(model: GenerativeModel, test: Images, recipe: Recipe) -> dict[str, An
     }
     if not isinstance(model, VAE):
         return found
-    found["scale"] = float(model.scale.detach())  # of a pixel given z, in grey levels
+    if not model.bernoulli:
+        found["scale"] = float(model.scale.detach())  # of a pixel given z, in grey levels
     labels = test.labels if model.spec.classes else None
     posterior = encoded(model, test.pixels, labels)
     kl = kl_to_prior(posterior).mean(0)  # (L,)
@@ -111,7 +116,7 @@ def disentanglement_of(model: HasLatents) -> disentanglement.Disentanglement:
     return disentanglement.report(posterior, factor_bins(factors), noise=FRESH_SEED)
 
 
-def of_autoencoder(model: GenerativeModel, test: Images, recipe: Recipe) -> dict[str, Any]:
+def of_autoencoder(model: PictureModel, test: Images, recipe: Recipe) -> dict[str, Any]:
     """The reconstruction error: the mean over images of the mean squared error of a pixel, and its root in grey levels."""
     assert isinstance(model, Autoencoder)
     device = next(model.parameters()).device
@@ -127,7 +132,7 @@ def of_autoencoder(model: GenerativeModel, test: Images, recipe: Recipe) -> dict
 
 
 @torch.inference_mode()
-def of_pixelcnn(model: GenerativeModel, test: Images, recipe: Recipe) -> dict[str, Any]:
+def of_pixelcnn(model: PictureModel, test: Images, recipe: Recipe) -> dict[str, Any]:
     assert isinstance(model, PixelCNN)
     device, classes = next(model.parameters()).device, model.spec.classes
     parts = []
@@ -136,20 +141,61 @@ def of_pixelcnn(model: GenerativeModel, test: Images, recipe: Recipe) -> dict[st
         terms = model.log_probs_by_class(x) if classes else model.log_probs(x)[None]  # (K or 1, B, C, H, W)
         parts.append(terms.flatten(2).sum(2).cpu())
     by_class = torch.cat(parts, dim=1)  # (K or 1, N)
-    nats = by_class.logsumexp(0) - math.log(max(1, classes))
-    none = torch.zeros_like(nats)
-    found: dict[str, Any] = {
-        "scores": {"exact": asdict(summarise(LogProb(nats, Density.EXACT, "exact"), nats, none, model.spec.dims))},
-        "bits_per_dim_quantiles": quantiles(nats, model.spec.dims),
-    }
-    if classes:
-        given = by_class[test.labels, torch.arange(len(test))]
-        how = LogProb(given, Density.EXACT, "exact, given the label")
-        found["scores"]["given_label"] = asdict(summarise(how, given, none, model.spec.dims))
-        found["label_by_bayes"] = float((by_class.argmax(0) == test.labels).double().mean())
+    found = _of_classes(by_class, test, model.spec.dims)
     if model.spec.levels == 256 and model.spec.shape[0] == 1:
         found["png_bits_per_dim"] = png(test.pixels)
     return found
+
+
+def _of_classes(by_class: Tensor, test: Images, dims: int) -> dict[str, Any]:
+    """From exact log p(x|y) `(K, N)`, or log p(x) `(1, N)`, of the test images."""
+    nats = by_class.logsumexp(0) - math.log(len(by_class))
+    none = torch.zeros_like(nats)
+    found: dict[str, Any] = {
+        "scores": {"exact": asdict(summarise(LogProb(nats, Density.EXACT, "exact"), nats, none, dims))},
+        "bits_per_dim_quantiles": quantiles(nats, dims),
+    }
+    if len(by_class) > 1:
+        given = by_class[test.labels, torch.arange(len(test))]
+        how = LogProb(given, Density.EXACT, "exact, given the label")
+        found["scores"]["given_label"] = asdict(summarise(how, given, none, dims))
+        found["label_by_bayes"] = float((by_class.argmax(0) == test.labels).double().mean())
+    return found
+
+
+@torch.inference_mode()
+def of_mixture(model: PictureModel, test: Images, recipe: Recipe) -> dict[str, Any]:
+    assert isinstance(model, PixelMixture)
+    device = model.means.device
+    parts = [model.log_prob_by_class(test.pixels[i : i + n].to(device)).double().cpu() for i, n in chunks(len(test), 250)]
+    return _of_classes(torch.cat(parts, 1), test, model.spec.dims)
+
+
+def of_density(model: PictureModel, test: Images, recipe: Recipe) -> dict[str, Any]:
+    """A model with one way of giving log p(x): its closed bound, or its estimate by the recipe's number of draws."""
+    assert isinstance(model, GenerativeModel)
+    bound = model.spec.density is Density.LOWER_BOUND
+    samples = 1 if bound else recipe.importance_samples
+    found, nats = score(model, test.pixels, method=None, samples=samples, noise=recipe.seed)
+    return {
+        "scores": {"bound" if bound else "importance_of_all": asdict(found)},
+        "bits_per_dim_quantiles": quantiles(nats, model.spec.dims),
+    }
+
+
+@torch.inference_mode()
+def of_classifier(model: PictureModel, test: Images, recipe: Recipe) -> dict[str, Any]:
+    """Its share of wrong labels, and the cross-entropy in nats."""
+    assert isinstance(model, Classifier)
+    device = next(model.parameters()).device
+    parts = [model.log_posterior(test.pixels[i : i + n].to(device)).cpu() for i, n in chunks(len(test), 500)]
+    log_p = torch.cat(parts)  # (N, K)
+    return {
+        "scores": {},
+        "label_error": float((log_p.argmax(1) != test.labels).double().mean()),
+        "cross_entropy": float(-log_p[torch.arange(len(test)), test.labels].mean()),
+        "images": len(test),
+    }
 
 
 def png(pixels: Tensor) -> float:
@@ -162,8 +208,12 @@ def png(pixels: Tensor) -> float:
     return 8 * len(file.getvalue()) / pixels.numel()
 
 
-SCORES: dict[str, Callable[[GenerativeModel, Images, Recipe], dict[str, Any]]] = {
+SCORES: dict[str, Callable[[PictureModel, Images, Recipe], dict[str, Any]]] = {
     "vae": of_vae,
     "autoencoder": of_autoencoder,
     "pixelcnn": of_pixelcnn,
+    "gaussian": of_density,
+    "ppca": of_density,
+    "mixture": of_mixture,
+    "classifier": of_classifier,
 }

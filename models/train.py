@@ -24,7 +24,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from models.contract import Batch, GenerativeModel, Noise
+from models.contract import Batch, BeginsFromData, Noise, PictureModel
 from models.data import images
 from models.data.images import Images
 from models.measures.likelihood import bits_per_dim
@@ -58,8 +58,10 @@ class Run:
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=recipe.precision)
         torch.manual_seed(recipe.seed)  # for the initial weights alone
         model = KINDS[recipe.kind](**recipe.settings).to(memory_format=torch.channels_last)
+        if isinstance(model, BeginsFromData):
+            model.begin(data.pixels, data.labels, noise=recipe.seed)
         optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
-        self.model: GenerativeModel
+        self.model: PictureModel
         self.model, self.optimiser = self.accelerator.prepare(model, optimiser)
         self.averaged = {name: tensor.clone() for name, tensor in self._weights().items()} if recipe.average else {}
         self.done, self.seconds = 0, 0.0
@@ -68,7 +70,7 @@ class Run:
 
     def steps(self) -> Iterator[Step]:
         """The steps from here to the recipe's end. The caller may stop at any of them, save, and go on later."""
-        lowered, noise = objective(self.recipe.objective, self.recipe.beta), Noise(self.recipe.seed)
+        lowered, noise = objective(self.recipe.objective, self.recipe.beta, self.recipe.draws), Noise(self.recipe.seed)
         self.model.train()
         order, ordered_epoch = torch.empty(0, dtype=torch.int64), -1
         per_epoch = max(1, len(self.data) // self.recipe.batch_size)  # the incomplete last batch is left out
@@ -82,7 +84,7 @@ class Run:
                 group["lr"] = learning_rate(self.recipe, self.done)
             self.optimiser.zero_grad()
             with self.accelerator.autocast():
-                x = self.data.used(self._pixels[index], index, noise.at(self.done))
+                x = self._seen(index, noise.at(self.done))
                 torch.manual_seed(_step_seed(self.recipe.seed, self.done))  # dropout's, and nothing else's
                 loss = lowered(self.model, Batch(x, self._labels[index], index, len(self.data)), noise.at(self.done))
             extra = kl_weight(self.recipe, self.done) - 1
@@ -101,7 +103,12 @@ class Run:
             self.seconds += time.perf_counter() - began
             yield Step(self.done, total, parts, bits, self.seconds)
 
-    def finished(self) -> GenerativeModel:
+    def _seen(self, index: torch.Tensor, noise: Noise) -> torch.Tensor:
+        """What a step sees of the images number `index`."""
+        x = self.data.used(self._pixels[index], index, noise)
+        return images.mutate(x, self.model.spec.levels, self.recipe.mutation, index, noise) if self.recipe.mutation else x
+
+    def finished(self) -> PictureModel:
         """A copy of the model as it is to be kept: with the running average of its weights, where the recipe asks for one."""
         model = copy.deepcopy(self.accelerator.unwrap_model(self.model))
         model.load_state_dict(self.averaged, strict=False)

@@ -14,7 +14,7 @@ tells both networks the class y and is the same in all else: p(x|y) = ∫ p(x|z,
 
 Sources: Kingma and Welling (2014), "Auto-encoding variational Bayes", sections 2 and 3; Rezende, Mohamed, Wierstra (2014).
 Where this differs from them: pixels are integers, and p(x|z) is a discretised Gaussian with one scale for all pixels
-(`models.discretised_gaussian`), so that log p(x|z) is the logarithm of a probability.
+(`models.discretised_gaussian`), so that log p(x|z) is the logarithm of a probability. Two levels may have a Bernoulli instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from models import discretised_gaussian
+from models import bernoulli, discretised_gaussian
 from models.contract import Density, Family, GenerativeModel, LogProb, Noise, Posterior, Spec, checked_labels
 from models.measures.likelihood import importance_weighted
 from models.networks import encoder_decoder, with_class
@@ -37,6 +37,7 @@ CHUNK = 1024  # images decoded at once, at most: this, and not the number of sam
 class VAE(GenerativeModel):
     """`network` is "conv" (the picture is halved `halvings` times) or "mlp"; `scale` fixes the standard deviation of a pixel in
     grey levels, None learns it; `classes` above 0 makes it conditional: `labels`, int64 `(B,)`, go with every picture and z.
+    `pixels` is "gaussian", or, for two levels, "bernoulli": the decoder then gives logits, and there is no scale.
     """
 
     def __init__(
@@ -50,8 +51,12 @@ class VAE(GenerativeModel):
         scale: float | None = None,
         classes: int = 0,
         halvings: int = 2,
+        pixels: str = "gaussian",
     ) -> None:
         super().__init__()
+        if pixels not in ("gaussian", "bernoulli") or (pixels == "bernoulli" and levels != 2):
+            raise ValueError(f"pixels {pixels!r} of {levels} levels: 'gaussian' has any number of levels, 'bernoulli' has 2.")
+        self.bernoulli = pixels == "bernoulli"
         c, h, w = shape
         self.spec = Spec("vae", (c, h, w), levels, Density.LOWER_BOUND, Family.VARIATIONAL, classes=classes, latent=latent)
         self.encoder, self.decoder = encoder_decoder(
@@ -68,7 +73,7 @@ class VAE(GenerativeModel):
             raise ValueError(f"scale {scale} is not a positive number of grey levels.")
         log_scale = torch.tensor(math.log(scale if scale is not None else levels / 4.0))
         self.log_scale: Tensor
-        if scale is None:
+        if scale is None and not self.bernoulli:
             self.log_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_scale", log_scale)
@@ -88,20 +93,29 @@ class VAE(GenerativeModel):
 
     def decode_mean(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """μ(z), or μ(z, y): the unbounded mean of each pixel's Gaussian, before rounding and clipping: grey levels,
-        `(B, C, H, W)`.
+        `(B, C, H, W)`; of a Bernoulli, the probability of a 1.
         """
-        half = (self.spec.levels - 1) / 2
-        out = self.decoder(with_class(z, self._told(labels, len(z)), self.spec.classes)).to(self.log_scale.dtype)
-        return half * (1 + out.reshape(-1, *self.spec.shape))
+        out = self._decoded(z, labels)
+        return out.sigmoid() if self.bernoulli else (self.spec.levels - 1) / 2 * (1 + out)
+
+    def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """What the decoder says, `(B, C, H, W)`: a mean in −1 … 1, or logits."""
+        out = self.decoder(with_class(z, self._told(labels, len(z)), self.spec.classes))
+        return out.to(self.log_scale.dtype).reshape(-1, *self.spec.shape)
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The mean image E[x|z], rounded: uint8 `(B, C, H, W)` of latents `(B, L)`. What many `draw`s average to."""
-        mean = discretised_gaussian.expectation(self.decode_mean(z, labels), self.scale, self.spec.levels)
+        mean = self.decode_mean(z, labels)
+        if not self.bernoulli:
+            mean = discretised_gaussian.expectation(mean, self.scale, self.spec.levels)
         return mean.round().clamp(0, self.spec.levels - 1).to(torch.uint8)
 
     def log_likelihood(self, x: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """log p(x|z) in nats, summed over pixels, `(B,)`; `x`, `z` and labels pair up by row."""
-        mass = discretised_gaussian.log_mass(x, self.decode_mean(z, labels), self.scale, self.spec.levels)
+        if self.bernoulli:
+            mass = bernoulli.log_mass(x, self._decoded(z, labels))
+        else:
+            mass = discretised_gaussian.log_mass(x, self.decode_mean(z, labels), self.scale, self.spec.levels)
         return mass.flatten(1).sum(1, dtype=torch.promote_types(mass.dtype, torch.float32))
 
     def prior(self, n: int, *, noise: Noise | int, temperature: float = 1.0) -> Tensor:
@@ -112,7 +126,10 @@ class VAE(GenerativeModel):
 
     def draw(self, z: Tensor, labels: Tensor | None = None, *, noise: Noise | int) -> Tensor:
         """One true draw from p(x|z) for each row of `z`: uint8 `(B, C, H, W)`. Pixels are independent given z: grain."""
-        return discretised_gaussian.draw(self.decode_mean(z, labels), self.scale, self.spec.levels, noise=Noise.of(noise))
+        mean, noise = self.decode_mean(z, labels), Noise.of(noise)
+        if self.bernoulli:
+            return bernoulli.draw(mean, noise=noise)
+        return discretised_gaussian.draw(mean, self.scale, self.spec.levels, noise=noise)
 
     @torch.inference_mode()
     def sample(self, n: int, *, noise: Noise | int, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:

@@ -24,15 +24,23 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.autoencoder import Autoencoder
-from models.contract import GenerativeModel, Posterior, Spec
+from models.classifier import Classifier
+from models.contract import PictureModel, Posterior, Spec
 from models.measures.constant import ConstantPicture
+from models.pixel_gaussian import PixelGaussian
+from models.pixel_mixture import PixelMixture
+from models.pixel_pca import PixelPCA
 from models.pixelcnn import PixelCNN
 from models.vae import VAE
 
-KINDS: dict[str, type[GenerativeModel]] = {
+KINDS: dict[str, type[PictureModel]] = {
     "vae": VAE,
     "autoencoder": Autoencoder,
     "pixelcnn": PixelCNN,
+    "gaussian": PixelGaussian,
+    "ppca": PixelPCA,
+    "mixture": PixelMixture,
+    "classifier": Classifier,
 }  # spec.kind to class: never an import path from a file
 
 
@@ -99,7 +107,7 @@ def cards() -> list[Card]:
     return [card(name) for name in names()]
 
 
-def load(name: str, device: str | torch.device = "cpu") -> GenerativeModel:
+def load(name: str, device: str | torch.device = "cpu") -> PictureModel:
     """The model, evaluating, in its kind's `evaluation_dtype`. Raises UnknownCheckpoint or BrokenCheckpoint."""
     verify(name)
     kind = KINDS[card(name).spec.kind]

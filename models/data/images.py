@@ -119,6 +119,17 @@ def binarise(grey: Tensor, index: Tensor, noise: Noise | int) -> Tensor:
     return (u < grey.double() / 255).to(torch.uint8)
 
 
+def mutate(pixels: Tensor, levels: int, rate: float, index: Tensor, noise: Noise | int) -> Tensor:
+    """`pixels` uint8 `(N, C, H, W)`, each value replaced, with probability `rate`, by one of the `levels` at random (the same
+    included), by its example's noise: Ren et al. (2019), "Likelihood ratios for out-of-distribution detection", section 3.
+    """
+    noise = Noise.of(noise)
+    shape, device = pixels.shape[1:], pixels.device
+    hit = noise.uniform(index, shape, stream="mutation", device=device) < rate
+    level = noise.uniform(index, shape, stream="mutated level", device=device) * levels
+    return torch.where(hit, level.to(torch.uint8), pixels)
+
+
 def to_levels(pixels: Tensor, levels: int) -> Tensor:
     """256 grey values to `levels` of equal width: uint8 0 to levels − 1."""
     return (pixels.to(torch.int64) * levels // 256).to(torch.uint8)

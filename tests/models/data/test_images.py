@@ -181,3 +181,16 @@ def test_digits_look_like_their_originals(digits: images.Images) -> None:
 
 def test_digits_have_about_as_much_ink_as_mnist(digits: images.Images) -> None:
     assert 28 < float(digits.pixels.double().mean()) < 36  # MNIST's test images: 33.8
+
+
+def test_mutation_replaces_the_share_that_was_asked_for_by_the_example_s_noise() -> None:
+    x = torch.full((50, 1, 20, 20), 7, dtype=torch.uint8)
+    index = torch.arange(50)
+    changed = images.mutate(x, 256, 0.3, index, 5)
+    share = float((changed != 7).double().mean())
+    assert share == pytest.approx(0.3 * 255 / 256, abs=0.01)
+    others = changed[changed != 7].double()
+    assert float(others.mean()) == pytest.approx(127.5, abs=3)
+    assert torch.equal(images.mutate(x[10:20], 256, 0.3, index[10:20], 5), changed[10:20])
+    assert torch.equal(images.mutate(x, 256, 0.0, index, 5), x)
+    assert int(images.mutate(torch.zeros_like(x), 2, 0.5, index, 5).max()) == 1
