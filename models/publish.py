@@ -46,6 +46,7 @@ def publish(run: Run, out: Path, *, data_folder: Path | None) -> None:
         "split": "test",
         **SCORES[model.spec.kind](model, test, recipe),
         "parameters": sum(p.numel() for p in model.parameters()),
+        **({"mutation": recipe.mutation} if recipe.mutation else {}),  # a background model, of perturbed pictures
         "training": {
             "steps": run.done,
             "of": recipe.steps,
@@ -99,6 +100,7 @@ def card(recipe: Recipe, spec: Spec, scores: dict[str, Any]) -> str:
     name = recipe.name.removesuffix("-cpu")
     averaged = f", running average of the weights {recipe.average}" if recipe.average else ""
     mutated = f", of each {recipe.mutation:.0%} of the pixels replaced at random" if recipe.mutation else ""
+    tags = [spec.kind] + ([] if spec.kind == "classifier" else ["generative-model", "likelihood"])
     trained = f"{training['steps']:,} steps of {recipe.batch_size}{unfinished}, {training['seconds']:.0f} s"
     if not recipe.steps:
         trained = "in closed form, no steps"
@@ -108,7 +110,7 @@ def card(recipe: Recipe, spec: Spec, scores: dict[str, Any]) -> str:
     return f"""---
 license: mit
 library_name: pytorch
-tags: [{spec.kind}, generative-model, likelihood]
+tags: [{', '.join(tags)}]
 ---
 
 # {name}

@@ -237,13 +237,15 @@ class VAE(GenerativeModel):
 
 
 def _marginal(by_class: list[LogProb]) -> LogProb:
-    """log (1/K) Σ_y exp of log p(x|y), one `LogProb` a class; the error of the sum by the delta method."""
+    """log (1/K) Σ_y exp of log p(x|y), one `LogProb` a class. The error of the sum by the delta method: at most Σ_y p(y|x) times
+    that of each, since all classes share their draws of ε and err together.
+    """
     nats = torch.stack([one.nats for one in by_class])  # (K, B)
     whole = nats.logsumexp(0) - math.log(len(nats))
     errors = [one.standard_error for one in by_class]
     error = None
     if all(one is not None for one in errors):
-        error = (nats.softmax(0) * torch.stack(errors)).square().sum(0).sqrt()  # type: ignore[arg-type]
+        error = (nats.softmax(0) * torch.stack(errors)).sum(0)  # type: ignore[arg-type]
     return replace(by_class[0], nats=whole, standard_error=error)
 
 

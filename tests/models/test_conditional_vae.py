@@ -54,7 +54,7 @@ def test_without_a_label_the_classes_are_summed_over(model: VAE, x: torch.Tensor
     assert whole.nats.tolist() == pytest.approx(slow, rel=1e-9)
     assert whole.kind == (Density.LOWER_BOUND if method == "elbo" else Density.ESTIMATE)
     share = [[math.exp(float(one.nats[i]) - slow[i]) / K for one in each] for i in range(len(x))]
-    errors = [math.sqrt(sum((share[i][y] * float(each[y].standard_error[i])) ** 2 for y in range(K))) for i in range(len(x))]
+    errors = [sum(share[i][y] * float(each[y].standard_error[i]) for y in range(K)) for i in range(len(x))]
     assert whole.standard_error.tolist() == pytest.approx(errors, rel=1e-9)
 
 
