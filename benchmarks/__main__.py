@@ -16,6 +16,7 @@ NAMES = {
     "em": "an iteration of EM, beside scikit-learn's; memory at ten million points",
     "kmeans": "an iteration of K-means, beside scikit-learn's; memory at ten million points",
     "latents": "from a moved slider to the painted picture; sixty people dragging; how far the factors are kept apart",
+    "likelihoods": "ten pictures under all models; importance weighting encoding once; outliers told apart; a binary VAE",
     "pixelcnn": "PixelCNN's cached sampling, beside a pass of the whole network for each sub-pixel",
     "pixels": "from the click on a new seed to the first painted pixels and the whole image; twenty people at once",
     "start": "from the start of the process to the served page, beside importing torch and gradio; first view; memory",

@@ -61,7 +61,7 @@ def publish(run: Run, out: Path, *, data_folder: Path | None) -> None:
     elif recipe.data == "sprites-256" and isinstance(model, HasLatents):
         factors = sprites.draw(ENCODED, noise=FRESH_SEED)
         _save_latents(model, sprites.render(factors), factors.shape, torch.float16, out / "latents.safetensors")
-    if model.spec.kind == "vae" and not model.spec.classes:
+    if model.spec.kind == "vae" and not model.spec.classes and not run.data.dynamic:
         fitted = constant.fit(run.data.pixels, model.spec.levels)
         save_file({"mean": fitted.mean.float(), "scale": fitted.scale.float()}, out / "constant.safetensors")
     (out / "README.md").write_text(card(recipe, model.spec, scores))
@@ -110,7 +110,7 @@ def card(recipe: Recipe, spec: Spec, scores: dict[str, Any]) -> str:
     return f"""---
 license: mit
 library_name: pytorch
-tags: [{', '.join(tags)}]
+tags: [{", ".join(tags)}]
 ---
 
 # {name}

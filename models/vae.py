@@ -237,8 +237,8 @@ class VAE(GenerativeModel):
 
 
 def _marginal(by_class: list[LogProb]) -> LogProb:
-    """log (1/K) Σ_y exp of log p(x|y), one `LogProb` a class. The error of the sum by the delta method: at most Σ_y p(y|x) times
-    that of each, since all classes share their draws of ε and err together.
+    """log (1/K) Σ_y exp of log p(x|y), one `LogProb` a class. The error of the sum by the delta method: at most Σ_y p(y|x)
+    times that of each, since all classes share their draws of ε and err together.
     """
     nats = torch.stack([one.nats for one in by_class])  # (K, B)
     whole = nats.logsumexp(0) - math.log(len(nats))

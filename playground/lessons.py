@@ -67,7 +67,8 @@ class Settings(BaseModel):
 
     def to_query(self) -> str:
         """`v=1&key=value…` of what differs from the defaults; "" if nothing does."""
-        changed = {key: _text(value) for key, value in self if value != self.model_fields_default(key)}
+        differs = {key: value for key, value in self if value != self.model_fields_default(key)}
+        changed = {key: "" if value == "" else _text(value) for key, value in differs.items()}  # a sentence says "nothing"
         return urlencode({"v": VERSION, **changed}, safe=",") if changed else ""
 
     @classmethod

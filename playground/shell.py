@@ -11,15 +11,21 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 import gradio as gr
 from starlette.middleware import Middleware
 
-from playground import cloud_play, latent_beta, latent_codes, latent_live, latent_play, pixel_play, play, text
+from playground import cloud_play, latent_beta, latent_codes, latent_live, latent_play, likelihood_play, pixel_play, play, text
 from playground.components import component, head, mount_modules
 from playground.guard import Guard
 from playground.inference import Inference, warm_up
 from playground.jobs import Jobs
-from playground.pages import Page, clouds, home, latents, pixels, vae
+from playground.pages import Page, clouds, home, latents, likelihoods, pixels, vae
 
-PAGES: list[Page] = [clouds.PAGE, vae.PAGE, latents.PAGE, pixels.PAGE]  # one line a page, in the order of the navigation
-RECORDED = [clouds, vae, latents, pixels]  # modules whose record() makes the runs that pages open on
+PAGES: list[Page] = [
+    clouds.PAGE,
+    vae.PAGE,
+    latents.PAGE,
+    pixels.PAGE,
+    likelihoods.PAGE,
+]  # one line a page, in the order of the navigation
+RECORDED = [clouds, vae, latents, pixels, likelihoods]  # modules whose record() makes the runs that pages open on
 SYSTEM_FONTS = ["system-ui", "sans-serif"]
 MONOSPACE = ["ui-monospace", "monospace"]
 
@@ -79,6 +85,7 @@ def launch(**overrides: Any) -> tuple[Any, str, str]:
                 *latent_codes.routes(inference),
                 *latent_live.routes(jobs),
                 *pixel_play.routes(inference),
+                *likelihood_play.routes(inference),
                 mount_modules(),
             ],
             "middleware": [Middleware(Guard)],

@@ -86,6 +86,16 @@ def test_the_table_of_checkpoints_tells_their_recorded_scores() -> None:
             if card.spec.classes:
                 assert f"{scores['given_label']['bits_per_dim']:.3f}" in row
             continue
+        if card.spec.kind in ("gaussian", "ppca", "mixture"):
+            score = next(scores[key] for key in ("exact", "bound", "importance_of_all") if key in scores)
+            assert f"{score['nats']:.1f}".replace("-", "−") in row
+            assert f"{score['bits_per_dim']:.3f}" in row
+            assert score["kind"].split()[-1] in row
+            continue
+        if card.spec.kind == "classifier":
+            assert f"{100 * card.scores['label_error']:.2f} %" in row
+            assert f"{card.scores['cross_entropy']:.4f}" in row
+            continue
         if card.spec.kind == "autoencoder":
             assert f"{card.scores['root_mean_squared_error']:.2f}" in row
             continue
@@ -99,5 +109,5 @@ def test_the_table_of_checkpoints_tells_their_recorded_scores() -> None:
 
 def test_the_pictures_of_the_readme_are_there() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     assert all((ROOT / picture).is_file() for picture in pictures)

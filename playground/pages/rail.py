@@ -28,8 +28,8 @@ def told(
     rolled: bool = False,
     opened: bool = False,
 ) -> dict[str, Any]:
-    """What the stage is told: all settings (`whole`), or those of the rail; `opened`: what the page's link said. The nonce makes
-    equal messages differ.
+    """What the stage is told: all settings (`whole`), or those of the rail; `opened`: what the page's link said. The nonce
+    makes equal messages differ.
     """
     said = settings.model_dump(mode="json")
     return {

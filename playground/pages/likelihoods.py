@@ -1,0 +1,105 @@
+"""Likelihoods: what each model thinks of one's own pictures; where plain likelihood fails as an alarm, and what repairs it.
+
+The rail holds the data, the score and the seed; the stage (components/likelihoods) asks the routes of
+`playground.likelihood_play`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import gradio as gr
+import torch
+
+from playground import likelihood_lesson as lesson
+from playground import likelihood_play, recordings, text, wire
+from playground.components import component
+from playground.inference import Inference
+from playground.likelihood_lesson import RAIL, LikelihoodSettings
+from playground.pages import Page, rail
+
+WORDS = text.page("likelihoods")
+CARD_MODEL, CARD_PICKS = "pixelcnn-mnist", ("r3", "r8", "t.blank", "t.photo")
+
+
+def _build(demo: gr.Blocks, inference: Inference) -> None:
+    gr.HTML(f"<h1>{WORDS['question']}</h1><p class='gmp-lead'>{WORDS['lead']}</p>", padding=False)
+    start = LikelihoodSettings()
+    fixed = {
+        "defaults": LikelihoodSettings.defaults(),
+        "models": lesson.models(),
+        "text": WORDS["stage"],
+        "recordings": {key: recordings.load(f"likelihoods_{key}") for key in ("start", "trap", "labels", "ways")},
+        "rail": RAIL,
+    }
+    with gr.Row(elem_classes="gmp-body"):
+        with gr.Column(elem_classes="gmp-stage"):
+            stage = component(
+                "likelihoods", rail.told(start, RAIL, whole=True), fixed=fixed, events=["input"], elem_id="likelihoods-stage"
+            )
+        with gr.Column(elem_classes=["gmp-rail", "gmp", "gmp-card"], elem_id="likelihoods-rail"):
+            with gr.Row(elem_id="dice"):
+                same = gr.Button(WORDS["same_seed"], elem_id="same-seed", min_width=80)
+                new = gr.Button(WORDS["new_seed"], variant="primary", elem_id="new-seed", min_width=80)
+            controls: dict[str, Any] = {
+                "data": gr.Radio(
+                    [(WORDS["data_choices"][key], key) for key in lesson.DATA],
+                    value=start.data,
+                    label=WORDS["data"],
+                    elem_id="data",
+                ),
+                "score": gr.Dropdown(
+                    [(words, key) for key, words in WORDS["score_choices"].items()],
+                    value=start.score,
+                    label=WORDS["score"],
+                    elem_id="score",
+                ),
+                "seed": gr.Number(value=start.seed, precision=0, label=WORDS["seed"], elem_id="seed"),
+            }
+            reset = gr.Button(WORDS["reset"], elem_id="reset")
+    rail.wire(demo, start, controls, stage, same=same, new=new, reset=reset, name="likelihoods", both_ways=True)
+
+
+def _card() -> dict[str, object] | None:
+    start = recordings.load("likelihoods_start")["mnist"]
+    bits = next(one["bits"] for one in start["scores"]["models"] if one["name"] == CARD_MODEL)
+    rows = [
+        {"title": one["title"], "pixels": one["pixels"], "bits": score}
+        for one, score in zip(start["pictures"], bits, strict=True)
+        if one["pick"] in CARD_PICKS
+    ]
+    return {
+        "module": "likelihoods/card.js",
+        "rows": rows,
+        "caption": WORDS["caption"],
+        "picture_label": WORDS["picture_label"],
+    }
+
+
+PAGE = Page(WORDS["name"], "/likelihoods", WORDS["question"], _build, _card)
+
+
+def record() -> dict[str, Any]:
+    """The finished runs that this page, and its card on the index, open on: by file name, as JSON. What needs data sets is made
+    by `playground.likelihood_record`.
+    """
+    inference = Inference()
+    settings = LikelihoodSettings()
+    start = {}
+    for data in lesson.DATA:
+        made = _run(inference, likelihood_play.chosen(inference, data, settings.picks.split(","), settings.seed))
+        pixels = [torch.frombuffer(bytearray(wire.bytes_of(one["pixels"])), dtype=torch.uint8) for one in made["pictures"]]
+        x = torch.stack(pixels).reshape(-1, *lesson.SHAPE)
+        scores = _run(inference, likelihood_play.scored(inference, data, x, settings.seed, double=True))
+        start[data] = {
+            "seed": settings.seed,
+            "from": made["from"],
+            "pictures": made["pictures"],
+            "scores": scores | {"seconds": 0},
+        }
+    return {"likelihoods_start": start}
+
+
+def _run(inference: Inference, slices: Generator[None, None, Any]) -> Any:
+    return inference.stream(slices).result()
