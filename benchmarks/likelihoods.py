@@ -23,7 +23,7 @@ from models.measures.likelihood import importance_weighted
 from models.noise import Noise
 from models.vae import VAE
 from playground import likelihood_lesson as lesson
-from playground import likelihood_play, recordings
+from playground import likelihood_scores, recordings
 from playground.inference import Inference
 
 RUNS = 5
@@ -44,7 +44,7 @@ def _ten() -> list[Row]:
         inference, seconds = Inference(), []
         for _ in range(RUNS + 1):
             began = time.perf_counter()
-            found = inference.stream(likelihood_play.scored(inference, data, x, 0)).result()
+            found = inference.stream(likelihood_scores.scored(inference, data, x, 0)).result()
             seconds.append(time.perf_counter() - began)
         asked = len(found["models"]) + (found["background"] is not None)
         rows.append(Row(f"ten pictures under {asked} models of {data}", statistics.median(seconds[1:]), "s", target=2.0))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models import gaussian
-from models.contract import Density, Family, GenerativeModel, LogProb, Noise, Spec
+from models.contract import Density, Family, GenerativeModel, LogProb, Noise, Spec, checked_labels
 
 CELL = 1 / 12  # the variance of a uniform number in a unit cell
 
@@ -72,8 +72,7 @@ class PixelGaussian(GenerativeModel):
         """A closed lower bound on log p(x), nats; `method` is "bound" or None. Nothing is drawn."""
         if method not in (None, "bound"):
             raise ValueError(f"method {method!r} is not 'bound': a Gaussian over pixels has no other.")
-        if labels is not None:
-            raise ValueError("This model has no classes: labels must be None.")
+        checked_labels(labels, len(x), self.spec)
         points = self.check(x).flatten(1).to(self.mean.dtype)
         nats = self.log_density(points) - self.triangle.square().sum() / 24
         return LogProb(nats.double(), Density.LOWER_BOUND, "closed bound")
@@ -81,8 +80,7 @@ class PixelGaussian(GenerativeModel):
     @torch.inference_mode()
     def sample(self, n: int, *, noise: Noise | int, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draws from p(x), uint8 `(n, C, H, W)`: a Gaussian draw, rounded and clipped. `temperature` scales its deviations."""
-        if labels is not None:
-            raise ValueError("This model has no classes: labels must be None.")
+        checked_labels(labels, n, self.spec)
         like = self.mean
         epsilon = Noise.of(noise).normal(n, (self.spec.dims,), stream="x", dtype=like.dtype, device=like.device)
         deviations = torch.linalg.solve_triangular(self.root.T, epsilon.T, upper=True).T  # R⁻ᵀ ε

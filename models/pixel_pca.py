@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models import discretised_gaussian, pca
-from models.contract import Density, Family, GenerativeModel, LogProb, Noise, Posterior, Spec
+from models.contract import Density, Family, GenerativeModel, LogProb, Noise, Posterior, Spec, checked_labels
 from models.measures.likelihood import importance_weighted
 
 CHUNK = 1024  # pictures reconstructed at once: this, and not the number of samples, bounds memory
@@ -89,8 +89,7 @@ class PixelPCA(GenerativeModel):
         """An importance-weighted estimate of log p(x), nats, from below; `method` is "importance" or None."""
         if method not in (None, "importance"):
             raise ValueError(f"method {method!r} is not 'importance': probabilistic PCA over integers has no other.")
-        if labels is not None:
-            raise ValueError("This model has no classes: labels must be None.")
+        checked_labels(labels, len(x), self.spec)
         noise = Noise.of(0 if noise is None else noise)
         parts = [self._estimate(piece, samples, noise.skip(i * CHUNK)) for i, piece in enumerate(x.split(CHUNK))]
         nats, errors = (torch.cat([part[i] for part in parts] or [x.new_zeros(0, dtype=torch.float64)]) for i in (0, 1))
@@ -115,8 +114,7 @@ class PixelPCA(GenerativeModel):
     @torch.inference_mode()
     def sample(self, n: int, *, noise: Noise | int, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Draws from p(x), uint8 `(n, C, H, W)`; `temperature` scales the spread of z alone."""
-        if labels is not None:
-            raise ValueError("This model has no classes: labels must be None.")
+        checked_labels(labels, n, self.spec)
         noise, like = Noise.of(noise), self.mean
         z = temperature * noise.normal(n, (self.spec.latent,), stream="z", dtype=like.dtype, device=like.device)
         return discretised_gaussian.draw(self.decode_mean(z), self.scale, self.spec.levels, noise=noise)

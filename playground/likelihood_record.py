@@ -24,9 +24,9 @@ from models.measures.likelihood import bits_per_dim, chunks
 from models.noise import Noise
 from models.recipes import MUTATION, MUTATIONS
 from playground import likelihood_lesson as lesson
-from playground import likelihood_play, recordings, wire
+from playground import likelihood_play, likelihood_ways, recordings, wire
 from playground.inference import Inference
-from playground.likelihood_play import method_of, precision
+from playground.likelihood_scores import method_of, precision, scored
 from playground.likelihood_trap import HALF, STORED, all_scores, compared
 
 CHOSEN_ON = 2_000  # pictures of each side
@@ -179,16 +179,32 @@ def _thinned(curve: bayes.Coverage) -> dict[str, Any]:
     }
 
 
+def start() -> dict[str, Any]:
+    """The tray of the beginning, and every model's surprise at it: in float64, so that it is the same on other machines."""
+    inference, settings, found = Inference(), lesson.LikelihoodSettings(), {}
+    for data in lesson.DATA:
+        made = inference.stream(likelihood_play.chosen(inference, data, settings.picks.split(","), settings.seed)).result()
+        x = torch.cat([_pixels(one["pixels"]) for one in made["pictures"]])
+        scores = inference.stream(scored(inference, data, x, settings.seed, double=True)).result()
+        there = {"seed": settings.seed, "from": made["from"], "pictures": made["pictures"]}
+        found[data] = there | {"scores": scores | {"seconds": 0}}
+    return found
+
+
+def _pixels(text: str) -> Tensor:
+    """uint8 `(1, 1, 28, 28)` from base64."""
+    return torch.frombuffer(bytearray(wire.bytes_of(text)), dtype=torch.uint8).reshape(1, *lesson.SHAPE)
+
+
 def ways() -> dict[str, Any]:
     """The three ways, and the refined q, of the tray's first picture under the VAEs of digits."""
     first = recordings.load("likelihoods_start")["mnist"]["pictures"][0]
-    x = torch.frombuffer(bytearray(wire.bytes_of(first["pixels"])), dtype=torch.uint8).reshape(1, *lesson.SHAPE)
-    inference, found = Inference(), {}
+    x, inference, found = _pixels(first["pixels"]), Inference(), {}
     for name in WAYS:
         card = zoo.card(name)
         course, climb = list[dict[str, Any]](), list[dict[str, Any]]()
-        inference.stream(likelihood_play.converging(inference, card, x, DRAWS, SEED, course.append)).result()
-        inference.stream(likelihood_play.refining(inference, card, x, SEED, climb.append)).result()
+        inference.stream(likelihood_ways.converging(inference, card, x, DRAWS, SEED, course.append)).result()
+        inference.stream(likelihood_ways.refining(inference, card, x, SEED, climb.append)).result()
         found[name] = {
             "picture": first["title"],
             "pixels": first["pixels"],

@@ -26,6 +26,7 @@ from playground import likelihood_lesson as lesson
 from playground import recordings
 from playground.faults import BadCall
 from playground.inference import Inference
+from playground.likelihood_scores import method_of, precision
 
 SCORES = ("surprise", "rank", "typicality", "complexity", "ratio")
 HALF = 5_000  # clothes to calibrate on: the first of the test images
@@ -120,8 +121,6 @@ def _surprises(
     inference: Inference, name: str, behind: zoo.Card | None, x: Tensor, seed: int
 ) -> Generator[None, None, tuple[Tensor, Tensor | None, Tensor]]:
     """Surprise under the model and its background, and the complexity: bits/dim `(N,)` each; a slice for every few pictures."""
-    from playground.likelihood_play import method_of, precision
-
     found: list[list[Tensor]] = [[], []]
     cards = [zoo.card(name), *([] if behind is None else [behind])]
     for place, card in enumerate(cards):

@@ -6,14 +6,12 @@ The rail holds the data, the score and the seed; the stage (components/likelihoo
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 import gradio as gr
-import torch
 
 from playground import likelihood_lesson as lesson
-from playground import likelihood_play, recordings, text, wire
+from playground import recordings, text
 from playground.components import component
 from playground.inference import Inference
 from playground.likelihood_lesson import RAIL, LikelihoodSettings
@@ -82,24 +80,8 @@ PAGE = Page(WORDS["name"], "/likelihoods", WORDS["question"], _build, _card)
 
 def record() -> dict[str, Any]:
     """The finished runs that this page, and its card on the index, open on: by file name, as JSON. What needs data sets is made
-    by `playground.likelihood_record`.
+    by `playground.likelihood_record` too.
     """
-    inference = Inference()
-    settings = LikelihoodSettings()
-    start = {}
-    for data in lesson.DATA:
-        made = _run(inference, likelihood_play.chosen(inference, data, settings.picks.split(","), settings.seed))
-        pixels = [torch.frombuffer(bytearray(wire.bytes_of(one["pixels"])), dtype=torch.uint8) for one in made["pictures"]]
-        x = torch.stack(pixels).reshape(-1, *lesson.SHAPE)
-        scores = _run(inference, likelihood_play.scored(inference, data, x, settings.seed, double=True))
-        start[data] = {
-            "seed": settings.seed,
-            "from": made["from"],
-            "pictures": made["pictures"],
-            "scores": scores | {"seconds": 0},
-        }
-    return {"likelihoods_start": start}
+    from playground import likelihood_record  # needed here alone
 
-
-def _run(inference: Inference, slices: Generator[None, None, Any]) -> Any:
-    return inference.stream(slices).result()
+    return {"likelihoods_start": likelihood_record.start()}

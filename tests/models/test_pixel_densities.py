@@ -198,6 +198,17 @@ def test_it_is_the_same_when_loaded_and_in_another_batch(name: str, some: tuple[
     torch.testing.assert_close(alone, whole)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_gpu_says_the_same(name: str, every: Tensor, some: tuple[Tensor, Tensor]) -> None:
+    model = begun(MODELS[name](), some)
+    here = model.log_prob(every, samples=8, noise=1).nats.detach()
+    drawn = model.sample(50, noise=2)
+    model = model.cuda()
+    torch.testing.assert_close(model.log_prob(every.cuda(), samples=8, noise=1).nats.detach().cpu(), here, rtol=1e-8, atol=1e-8)
+    assert torch.equal(model.sample(50, noise=2).cpu(), drawn)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
