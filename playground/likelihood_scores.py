@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from playground import wire
 from playground.inference import Inference
 from playground.likelihood_pictures import binarised
 
+LEAST = -1e300  # nats, in place of a logarithm of 0
 DRAWS = 4  # of z for a bound: as many as for the held-out scores that it is compared with
 
 
@@ -51,6 +53,16 @@ def scored(
     }
 
 
+def _by_class(inference: Inference, card: zoo.Card, x: torch.Tensor, seed: int) -> bayes.ByClass:
+    """log p(x|y) of every class; in float64 where float32 cannot hold them, and never below `LEAST`."""
+    for dtype in dict.fromkeys([precision(card), None]):
+        model: Any = inference.model(card.name, dtype)
+        each = bayes.by_class(model, x, noise=seed, **method_of(card))
+        if each.nats.isfinite().all():
+            return each
+    return replace(each, nats=each.nats.nan_to_num(nan=LEAST, neginf=LEAST))
+
+
 def method_of(card: zoo.Card) -> dict[str, Any]:
     """How a model is asked for log p(x): as its held-out scores were had, so that a picture's place among them is fair."""
     if card.spec.density is Density.ESTIMATE:
@@ -65,10 +77,15 @@ def precision(card: zoo.Card) -> torch.dtype | None:
 
 def surprise(inference: Inference, card: zoo.Card, x: torch.Tensor, seed: int, *, double: bool = False) -> dict[str, Any]:
     """One model's surprise at pictures of its own space."""
-    model: Any = inference.model(card.name, None if double else precision(card))
-    with torch.inference_mode():
-        found: LogProb = model.log_prob(x, noise=seed, **method_of(card))
-    nats = found.nats.double()
+    found: LogProb | None = None
+    for dtype in [None] if double else dict.fromkeys([precision(card), None]):
+        model: Any = inference.model(card.name, dtype)
+        with torch.inference_mode():
+            found = model.log_prob(x, noise=seed, **method_of(card))
+        if found.nats.isfinite().all():
+            break  # far from all that it knows, a network's widths leave float32
+    assert found is not None
+    nats = found.nats.double().nan_to_num(nan=-torch.inf)
     bits = bits_per_dim(nats, card.spec.dims)
     error = None if found.standard_error is None else found.standard_error.double() / (math.log(2) * card.spec.dims)
     quantiles, mean = lesson.quantiles(card), lesson.held_out(card)["bits_per_dim"]
@@ -101,7 +118,7 @@ def labelled(inference: Inference, data: str, x: torch.Tensor, seed: int) -> Gen
         yield
     found = []
     for card in (one for one in lesson.cards(data) if one.spec.classes and one.spec.levels == 256):
-        each = bayes.by_class(inference.model(card.name, precision(card)), x, noise=seed, **method_of(card))  # type: ignore[arg-type]
+        each = _by_class(inference, card, x, seed)
         evidence = bits_per_dim(bayes.labels(each).log_prob, card.spec.dims)
         quantiles = lesson.quantiles(card)
         found.append(
@@ -123,5 +140,6 @@ def labelled(inference: Inference, data: str, x: torch.Tensor, seed: int) -> Gen
     }
 
 
-def _rounded(values: torch.Tensor, digits: int = 5) -> list[float]:
-    return [round(one, digits) for one in values.double().tolist()]
+def _rounded(values: torch.Tensor, digits: int = 5) -> list[float | None]:
+    """None for what is no finite number: JSON has none."""
+    return [round(one, digits) if math.isfinite(one) else None for one in values.double().tolist()]

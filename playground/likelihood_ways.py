@@ -24,7 +24,8 @@ from playground.likelihood_scores import precision
 REFINED_SAMPLES = 400  # of the refined gap's log p(x)
 REFINE_STEPS = 60
 LINES = 40  # of the three ways' course
-CHUNK = 16  # draws in one slice of them
+ROUND = (100, 500, 1_000)  # draws that are told in any case: a shorter run's end
+CHUNK = 20  # draws in one slice of them
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -35,7 +36,11 @@ def converging(
     """The three ways as they converge: told at about `LINES` numbers of draws, at equal steps of their logarithm."""
     started = time.perf_counter()
     model: Any = inference.model(card.name, precision(card))
-    marks = iter(sorted({round(samples ** (i / (LINES - 1))) for i in range(LINES)}))
+    with torch.inference_mode():
+        if not model.log_prob(x, noise=seed).nats.isfinite().all():  # float32 does not hold them
+            model = inference.model(card.name)
+    round_numbers = {one for one in ROUND if one < samples}
+    marks = iter(sorted({round(samples ** (i / (LINES - 1))) for i in range(LINES)} | round_numbers))
     mark = next(marks)
     few = min(CHUNK, samples)  # the first draws one by one; then all again from the first on, in chunks
     for way in chain(

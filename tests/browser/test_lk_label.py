@@ -218,7 +218,7 @@ def test_both_say_a_label_and_one_can_refuse(watched: Watched) -> None:
     assert places == sorted(places, reverse=True)  # likelier lies further to the right
     assert places[0] - places[1] == pytest.approx(places[1] - places[2], rel=0.01)
     assert page.locator(".formula math").text_content() == (
-        "p(y=3|x)=p(x|y=3)·p(y=3)∑y′p(x|y′)·p(y′)=e−652.1·0.100e−654.4=1.000"
+        "p(y=3|x)=p(x|y=3)·p(y=3)∑y′p(x|y′)·p(y′)=e−652.11·0.100e−654.42=1.000"
     )
     part = page.locator("[data-part=picture]")
     expect(part).to_contain_text("3 against 4: the picture says +30.0 nats, the prior 0.0; together odds of 10¹³ to 1.")
@@ -305,7 +305,7 @@ def test_bounds_are_called_so_and_make_estimates(watched: Watched) -> None:
     expect(page.locator(".head .p")).to_contain_text("an estimate")
     expect(page.locator(".controls")).to_contain_text("surprise ≤ 1.30")
     assert page.locator(".formula math").text_content() == (
-        "p(y=3|x)=p(x|y=3)·p(y=3)∑y′p(x|y′)·p(y′)≈e−706.5·0.100e−708.8≈1.000"
+        "p(y=3|x)=p(x|y=3)·p(y=3)∑y′p(x|y′)·p(y′)≈e−706.46·0.100e−708.76≈1.000"
     )
     assert page.evaluate("said") == "Conditional VAE · held out ≤ 1.50 bits/dim · 12\u202f345 parameters"
     one = page.evaluate("view.json()")["pictures"][2]

@@ -330,7 +330,7 @@ def test_the_file_of_numbers_runs_nothing(watched: Watched) -> None:
     first = {row["model"]: row for row in rows[: len(KINDS)]}
     assert (first["vae"]["kind of number"], float(first["vae"]["standard error (bits/dim)"])) == ("estimate", ERROR)
     assert float(first["mixture"]["surprise (nats)"]) == pytest.approx(1.2 * 784 * math.log(2))
-    assert first["mixture"]["ratio (bits/dim)"] == first["vae-binary"]["complexity (bits/dim)"] == ""
+    assert first["mixture"]["likelihood ratio (bits/dim)"] == first["vae-binary"]["surprise − complexity (bits/dim)"] == ""
     cells = module(page, "csv.js", "(m) => [-0.4, 1e-7, NaN, null, '-0.4', ' =1', '\\uff1d1', 'a\\nb'].map(m.cell)")
     assert cells == ["-0.4", "1e-7", "", "", '"\'-0.4"', '"\' =1"', '"\'\uff1d1"', '"a\nb"']
     assert page.evaluate("view.json()")["numbers"][0]["picture"] == names[0]

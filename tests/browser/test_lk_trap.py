@@ -362,7 +362,7 @@ def test_what_is_computed_now_is_its_models_alone(watched: Watched) -> None:
             page.wait_for_timeout(10)
         pytest.fail("Nothing was asked.")
 
-    page.get_by_label("Pictures of each kind").select_option("100")
+    page.get_by_label("Digits to score").select_option("100")
     press()
     assert parse_qs(urlsplit(waiting[0].request.url).query) == {"model": ["vae-fashion-16d"], "n": ["100"], "seed": ["7"]}
     page.evaluate("outside({ seed: 8 })")  # before the answer comes

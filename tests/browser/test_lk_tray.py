@@ -65,7 +65,7 @@ def made(pick: str, data: str, seed: int) -> dict[str, Any]:
         "pick": pick,
         "kind": kind,
         "title": TITLES[pick],
-        "why": f"Nothing like {pick}." if kind == "trap" else f"{WHY}: {TITLES[pick]}.",
+        "why": f"Nothing like {pick}." if kind == "trap" else f"{WHY}.",
         "pixels": packed(grey),
         "steps": None,
     } | {

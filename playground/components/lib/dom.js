@@ -29,6 +29,21 @@ export function number(value, digits = 2) {
   return (value < 0 && Number(value.toFixed(digits)) !== 0 ? "−" : "") + text;
 }
 
+const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+/** A number with no more digits than it deserves: those after the point only below a thousand, and 3.2·10⁷ for 32 031 560. */
+export function brief(value, digits) {
+  const size = Math.abs(value);
+  if (!(size >= 1e6)) return number(value, size >= 1e3 ? 0 : size >= 100 ? Math.min(digits, 1) : digits);
+  const power = Math.floor(Math.log10(size));
+  return `${number(value / 10 ** power, 1)}·10${[...String(power)].map((one) => RAISED[one]).join("")}`;
+}
+
+/** `number`, but 3.2·10⁷ from a million on. */
+export function within(value, digits) {
+  return Math.abs(value) >= 1e6 ? brief(value, digits) : number(value, digits);
+}
+
 /** Fills "{name}" in a text. */
 export function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, key) => (key in values ? values[key] : whole));

@@ -18,7 +18,7 @@ const share = (value) => number(value, value < 0.0095 || (value > 0.9995 && valu
 const of = (name, ...inner) => m("mrow", [m("mi", name), m("mo", "("), ...inner, m("mo", ")")], "symbol-p");
 const x = () => m("mi", "x", "symbol-x");
 const bar = () => m("mo", "|");
-const power = (nats) => m("msup", [m("mi", "e"), m("mn", number(nats, 1))], "symbol-p");
+const power = (nats) => m("msup", [m("mi", "e"), m("mn", number(nats, 2))], "symbol-p");
 
 /** p(y|x) of label `label` (its `name`), as symbols and as numbers. exact: whether p(x|y) are values, not bounds or estimates. */
 export function formula({ byClass, prior, label, name, exact }) {

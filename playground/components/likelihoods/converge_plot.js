@@ -7,7 +7,7 @@
  */
 import { spread } from "../latents/probe_plot.js";
 import { svg, ticks } from "../latents/rate_plot.js";
-import { fill, h, number } from "../lib/dom.js";
+import { fill, h, number, within } from "../lib/dom.js";
 
 export const WAYS = ["prior", "elbo", "importance"];
 export const FEW = 10; // effective draws below which a standard error, itself made of them, cannot be believed
@@ -123,12 +123,12 @@ export function convergePlot(host, { text, choose }) {
         for (const one of ticks(...both[part], n)) {
           if (part === "coarse" && Math.abs(Y(one) - high) < 10) continue; // else it touches the ticks above the break
           if (part === "fine" && both.coarse && Math.abs(Y(one) - low) < 6) continue;
-          ground.push(svg("line", { class: "grid", x1: left, x2: right, y1: Y(one), y2: Y(one) }), svg("text", { class: "left", x: left - 6, y: Y(one) }, number(one, one % 1 ? 1 : 0)));
+          ground.push(svg("line", { class: "grid", x1: left, x2: right, y1: Y(one), y2: Y(one) }), svg("text", { class: "left", x: left - 6, y: Y(one) }, within(one, one % 1 ? 1 : 0)));
         }
       }
       if (both.coarse) pieces.unshift(...broken(left, right, middle, bottom));
       pieces.push(...ground);
-      if (both.coarse) pieces.push(svg("text", { class: "coarser", x: left + 8, y: middle + BREAK + 10 }, fill(text.coarser, { n: number(factor, factor < 10 ? 1 : 0) })));
+      if (both.coarse) pieces.push(svg("text", { class: "coarser", style: "text-anchor: end", x: right - 6, y: bottom - 8 }, fill(text.coarser, { n: within(factor, factor < 10 ? 1 : 0) })));
       if (now.reference) pieces.push(...referenceLine(now.reference, Y, left, right));
       for (const way of WAYS) pieces.push(curve(way, Y));
       const { samples } = now.lines[now.at];
@@ -192,7 +192,7 @@ export function convergePlot(host, { text, choose }) {
     return shown.map(({ way, nats, from }, i) => {
       const y = wanted[i] - over;
       return svg("g", { class: way }, svg("path", { class: "lead", d: `M${from} ${Y(nats)}L${right + 4} ${Y(nats)}L${right + 14} ${y}` }),
-        svg("text", { class: "name", x: right + 18, y: y - 8 }, text.short[way]), svg("text", { class: "value", x: right + 18, y: y + 8 }, `${text.signs[way]} ${number(nats, 1)}`));
+        svg("text", { class: "name", x: right + 18, y: y - 8 }, text.short[way]), svg("text", { class: "value", x: right + 18, y: y + 8 }, `${text.signs[way]} ${within(nats, 1)}`));
     });
   }
 

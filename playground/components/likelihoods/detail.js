@@ -4,11 +4,11 @@
  * surprised: verdict.js.
  */
 import { ask, bytes, newest } from "../lib/api.js";
-import { fill, h, number } from "../lib/dom.js";
+import { brief, fill, h, number } from "../lib/dom.js";
 import { paint } from "../lib/pixels.js";
 import { heatLegend, pixelCanvas } from "../pixel_canvas/pixel_canvas.js";
 import { heldOut } from "./held_out.js";
-import { brief, digitsFor, inNats, missing, scoreOf } from "./scores.js";
+import { digitsFor, inNats, missing, scoreOf } from "./scores.js";
 import { winner } from "./verdict.js";
 
 const SIDE = 28;

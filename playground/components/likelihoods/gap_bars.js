@@ -6,7 +6,7 @@
  * (models/measures/amortisation.py.) All in nats, on one axis that does not begin at 0: sums stand as marks, gaps as bars between.
  */
 import { svg, ticks } from "../latents/rate_plot.js";
-import { fill, h, number } from "../lib/dom.js";
+import { fill, h, number, within } from "../lib/dom.js";
 import { decimals } from "./converge_plot.js";
 
 const ROW = 46; // CSS pixels
@@ -21,7 +21,7 @@ export function distinguishable(value, error) {
 /** A number and its standard error, as many places as it deserves. */
 export function withError(value, error) {
   const places = decimals(error);
-  return `${number(value, places)}\u00a0±\u00a0${number(error, places)}`;
+  return `${within(value, places)}\u00a0±\u00a0${within(error, places)}`;
 }
 
 /** The sentences on a split gap. */
@@ -49,14 +49,14 @@ export function gapBars(host, { text }) {
     const room = Math.max(0.06 * (high - low), 0.05);
     const X = (nats) => 8 + ((nats - low + room) / (high - low + 2 * room)) * (width - 16);
     const values = {
-      elbo_amortised: `≥ ${number(gap.elbo_amortised, decimals(gap.amortisation_error))}`,
+      elbo_amortised: `≥ ${within(gap.elbo_amortised, decimals(gap.amortisation_error))}`,
       amortisation: `+ ${withError(gap.amortisation, gap.amortisation_error)}`.replace("+ −", "−"),
-      elbo_refined: `≥ ${number(gap.elbo_refined, decimals(gap.amortisation_error))}`,
+      elbo_refined: `≥ ${within(gap.elbo_refined, decimals(gap.amortisation_error))}`,
       approximation: `+ ${withError(gap.approximation, gap.approximation_error)}`.replace("+ −", "−"),
       log_prob: `≈ ${withError(gap.log_prob, gap.log_prob_error)}`,
     };
     const parts = [hatch()];
-    for (const one of ticks(low - room, high + room, Math.max(2, Math.min(5, width / 110)))) parts.push(svg("line", { class: "grid", x1: X(one), x2: X(one), y1: 0, y2: bottom }), svg("text", { class: "middle", x: X(one), y: bottom + 14 }, number(one, high - low < 4 ? 1 : 0)));
+    for (const one of ticks(low - room, high + room, Math.max(2, Math.min(5, width / 110)))) parts.push(svg("line", { class: "grid", x1: X(one), x2: X(one), y1: 0, y2: bottom }), svg("text", { class: "middle", x: X(one), y: bottom + 14 }, within(one, high - low < 4 ? 1 : 0)));
     const middle = (row) => row * ROW + 32;
     const drop = (nats, from, to) => svg("line", { class: "drop", x1: X(nats), x2: X(nats), y1: middle(from), y2: middle(to) });
     parts.push(drop(gap.elbo_amortised, 0, 1), drop(gap.elbo_refined, 1, 3), drop(gap.log_prob, 3, 4));
@@ -122,7 +122,7 @@ export function climbPlot(host, { text }) {
     const Y = (nats) => top + ((high + room - nats) / (high - low + 2 * room)) * (bottom - top);
     const path = (list, value) => list.map((one, i) => `${i ? "L" : "M"}${X(one.step).toFixed(1)} ${Y(value(one)).toFixed(1)}`).join("");
     const parts = [];
-    for (const one of ticks(low - room, high + room, 4)) parts.push(svg("line", { class: "grid", x1: left, x2: right, y1: Y(one), y2: Y(one) }), svg("text", { class: "left", x: left - 6, y: Y(one) }, number(one, one % 1 ? 1 : 0)));
+    for (const one of ticks(low - room, high + room, 4)) parts.push(svg("line", { class: "grid", x1: left, x2: right, y1: Y(one), y2: Y(one) }), svg("text", { class: "left", x: left - 6, y: Y(one) }, within(one, one % 1 ? 1 : 0)));
     for (const one of ticks(0, last, 4)) if (Number.isInteger(one)) parts.push(svg("text", { class: "middle", x: X(one), y: bottom + 13 }, number(one, 0)));
     parts.push(svg("text", { class: "middle", x: (left + right) / 2, y: height - 8 }, text.climb_x));
     const end = lines.at(-1);

@@ -171,7 +171,7 @@ export function labelView(host, ctx) {
       models.replaceChildren(...found.models.map(({ name, kind }) => h("button", { type: "button", "data-model": name, onclick: () => ctx.change({ bayes: name }) }, titleOf(name), h("small", {}, text.kinds[kind]))));
     }
     for (const button of models.children) button.setAttribute("aria-pressed", String(button.dataset.model === model.name));
-    title.textContent = picture.title;
+    title.replaceChildren(h("b", {}, picture.title), picture.why ? h("span", { class: "soft" }, ` ${picture.why}`) : "");
     const { bayes, classifier } = both;
     judge(cards.bayes, bayes, classes, fill(text.low, { y: classes[bayes.label], share: percent(bayes.share) }), text.accepted);
     judge(cards.classifier, classifier, classes, fill(text.unsure, { y: classes[classifier.label], share: percent(classifier.share), threshold: percent(threshold) }), threshold ? text.accepted : text.always);

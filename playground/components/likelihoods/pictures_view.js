@@ -6,16 +6,19 @@
  * Settings: data, score, seed, at, model, sort, down. The pictures are the tray's.
  */
 import { bytes } from "../lib/api.js";
-import { fill, h, number } from "../lib/dom.js";
+import { brief, fill, h, number } from "../lib/dom.js";
 import { csv } from "./csv.js";
 import { detail, percent } from "./detail.js";
 import { scoreCache } from "./score_cache.js";
 import { scoreTable } from "./score_table.js";
-import { brief, digitsFor, extremes, inNats, kindOf, lengths, missing, moves, ordered, scoreOf } from "./scores.js";
+import { digitsFor, extremes, inNats, kindOf, lengths, missing, moves, ordered, scoreOf } from "./scores.js";
 import { winner } from "./verdict.js";
 
 const SPACES = ["8-bit", "binary"];
 const COMPARED = ["surprise", "complexity", "ratio"]; // what is taken away is the same for all models: the lowest stays the lowest
+
+/** Differences of numbers of five digits have no more. */
+const rounded = (value) => (Number.isFinite(value) ? Number(value.toFixed(5)) : null);
 
 export function picturesView(host, ctx) {
   const { text } = ctx;
@@ -126,21 +129,25 @@ export function picturesView(host, ctx) {
     rest.hidden = none || !unscored || live.length === all[0].found.length;
     line.hidden = none;
     line.textContent = fill(text.score_lines[score], { what: text.held_out[data], background: title(live.find((r) => r.background)?.background.name ?? "") || text.background, compressor: (live[0]?.complexity?.compressor ?? "png").toUpperCase() });
-    unitBox.hidden = none || score !== "surprise";
+    if (missing(score, { space: "8-bit", data })) line.textContent = text[missing(score, { space: "8-bit", data })]; // plain surprise is shown
+    unitBox.hidden = none || !plain(score, data);
     units.forEach((button, i) => button.setAttribute("aria-pressed", String((i === 1) === nats)));
     for (const [i, part] of parts.entries()) drawTable(part, all[i], { score, data, by, down, model, at });
     const home = parts.find(({ space }, i) => all[i].columns.some(({ name }) => name === model) && space);
     if (home && home.section.nextElementSibling !== one.element) home.section.after(one.element);
     const there = chosen && model ? reading(chosen) : null;
     const numbers = there?.models[model];
-    one.draw(numbers ? { picture: chosen, reading: there, name: model, one: numbers, data, nats: nats && score === "surprise", rivals: rivals(there, numbers.space) } : null);
+    one.draw(numbers ? { picture: chosen, reading: there, name: model, one: numbers, data, nats: nats && plain(score, data), rivals: rivals(there, numbers.space) } : null);
     host.dataset.scored = String(live.length);
+    if (none) ctx.facts("");
     if (live.length) {
       ctx.badge(live.some((r) => r.recorded) ? "recorded" : "live");
-      ctx.facts(fill(text.facts, { n: ctx.pictures().length, models: all[0].columns.length + all[1].columns.length, from: text.from[data] }));
+      ctx.facts(fill(text.facts, { n: live.length, models: all[0].columns.length + all[1].columns.length, from: text.from[data] }));
     }
   }
 
+  /** Whether the 8-bit models show plain surprise: because it is asked for, or because the score is none for this data. */
+  const plain = (score, data) => score === "surprise" || Boolean(missing(score, { space: "8-bit", data }));
   const rivals = (there, space) => Object.entries(there.models).filter(([, found]) => found.space === space).map(([name, found]) => ({ name, ...found }));
 
   function drawTable({ section, table, note, changed, space }, { columns, pictures, found }, { score, data, by, down, model, at }) {
@@ -163,13 +170,19 @@ export function picturesView(host, ctx) {
       columns: columns.map(({ name, kind }, c) => ({ name, kind, title: title(name), sign: text.signs[kind], chosen: c === judge && name === model })),
       rows: order.map((i) => ({
         at: i, title: pictures[i].title, kind: pictures[i].kind, thumb: thumb(i), ...moved(steps?.[i]),
-        cells: columns.map(({ name, kind }, c) => (Number.isFinite(values[c][i]) ? { share: long[c][i], ...said(found[i], name, kind, used, values[c][i], best[i], pictures[i]) } : null)),
+        cells: columns.map(({ name, kind }, c) => (Number.isFinite(values[c][i]) ? { share: long[c][i], ...said(found[i], name, kind, used, values[c][i], best[i], pictures[i]) } : endless(found[i], name, kind, pictures[i]))),
       })),
       foot: ["least", "most"].map((end) => ({ title: text.table[end], cells: ends.map((one) => one && { at: one[end], title: pictures[one[end]].title, thumb: thumb(one[end]) }) })),
     });
     const many = steps?.filter(Boolean).length ?? 0;
     changed.hidden = !steps || steps.every((step) => step === null);
     changed.textContent = fill(many ? text.order_changed : text.order_kept, { n: many, of: steps?.filter((step) => step !== null).length ?? 0, model: title(columns[judge].name), score: text.scores[used] });
+  }
+
+  /** A bound that says nothing: at most infinity. Null where the picture is not scored yet. */
+  function endless(there, name, kind, picture) {
+    if (!there?.models[name]) return null;
+    return { share: 1, text: "∞", sign: text.signs[kind] ?? "", error: "", mark: "", said: fill(text.table.cell, { picture: picture.title, model: title(name), value: `${text.signs[kind] ?? ""} ∞` }) };
   }
 
   function moved(step) {
@@ -201,7 +214,7 @@ export function picturesView(host, ctx) {
         const { space, kind, method, samples, bits, error, rank, deviation } = there.models[name];
         const score = (which) => (missing(which, { space, data }) ? null : scoreOf(there, name, which));
         return { picture: picture.title, picture_kind: picture.kind, model: name, data, seed, space, kind, method, samples, bits, nats: inNats(there.models[name]).value,
-          error, rank, deviation, complexity: score("complexity"), ratio: score("ratio"), computed: there.recorded ? "recorded" : "live" };
+          error, rank, deviation, complexity: rounded(score("complexity")), ratio: rounded(score("ratio")), computed: there.recorded ? "recorded" : "live" };
       });
     });
   }
@@ -224,7 +237,7 @@ export function picturesView(host, ctx) {
     json() {
       const { score, data, seed } = ctx.settings();
       const map = one.map();
-      return { data, seed, score, numbers: rows(), surprise_map: map && [...map].map((v) => Number(v.toFixed(4))) };
+      return { data, seed, score, numbers: rows().map(({ rank, ...row }) => ({ ...row, share_at_least_as_surprising: rank })), surprise_map: map && [...map].map((v) => Number(v.toFixed(4))) };
     },
     csv(name) {
       const columns = Object.keys(text.csv);

@@ -16,6 +16,10 @@ export function scoreTable(host, { text, look, pick, sort }) {
   const table = h("table", { role: "grid", onkeydown: keys, onpointerover: (event) => cross(event.target), onpointerleave: () => cross(document.activeElement), onfocusin: (event) => cross(event.target) });
   const box = h("div", { class: "scroll" }, table);
   host.append(box);
+  /** Whether there are columns to the right of what is seen: the edge fades there. */
+  const edge = () => box.toggleAttribute("data-more", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
+  box.addEventListener("scroll", edge, { passive: true });
+  new ResizeObserver(edge).observe(box);
   let focus = null; // the cell that Tab comes to: "at model"
   let revealed = null;
 
@@ -56,6 +60,7 @@ export function scoreTable(host, { text, look, pick, sort }) {
           "aria-label": fill(text.end, { model: state.columns[i].title, which: line.title, picture: one.title }), onclick: (event) => pick(one.at, state.columns[i].name, event) },
         thumbnail(one.thumb), h("span", {}, one.title)) : "–"))))));
     reveal(state.model);
+    edge();
     if (back) table.querySelector(back)?.focus({ preventScroll: true });
     else cross(null);
   }

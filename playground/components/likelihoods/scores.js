@@ -7,7 +7,6 @@
  * binary: Uint8Array(784) of 0 and 1 | null, recorded }.
  */
 import { bytes } from "../lib/api.js";
-import { number } from "../lib/dom.js";
 
 const PIXELS = 28 * 28;
 const NATS = Math.LN2 * PIXELS; // in one bit/dim
@@ -59,16 +58,6 @@ export function kindOf(kind, score) {
 export function digitsFor(error, least = 2) {
   if (!(error >= 5e-5)) return least; // no digit of a smaller one is shown
   return Math.min(4, Math.max(least, Math.ceil(-Math.log10(error))));
-}
-
-const POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
-
-/** A number with no more digits than it deserves: those after the point only below a thousand, and 3.2·10⁷ for 32 031 560. */
-export function brief(value, digits) {
-  const size = Math.abs(value);
-  if (!(size >= 1e6)) return number(value, size >= 1e3 ? 0 : size >= 100 ? Math.min(digits, 1) : digits);
-  const power = Math.floor(Math.log10(size));
-  return `${number(value / 10 ** power, 1)}·10${[...String(power)].map((one) => POWERS[one]).join("")}`;
 }
 
 /** Indices of `keys` (numbers or strings) in order, upwards or `down`; equal ones as they stand, what is no number always last. */

@@ -7,7 +7,7 @@ import { fill, h, number } from "../lib/dom.js";
 import { auroc } from "./trap_repair.js";
 
 const COUNTS = [100, 200, 500, 1000];
-const FIRST = 200;
+const FIRST = 100;
 
 /** suspect(): the model; changed(): there is an answer, or there is none any more. */
 export function trapLive(ctx, { suspect, changed }) {

@@ -4,7 +4,7 @@ import { fill, h } from "../lib/dom.js";
 import { paint } from "../lib/pixels.js";
 
 /** What is said of a picture, without its title and the full stop. */
-const untitled = ({ title, why }) => why.replaceAll(title, "").replace(/[\s:,.]+$/, "");
+const sentence = ({ why }) => why.replace(/[\s.]+$/, "");
 
 /** Returns { ask(), mark(keys in the tray) }. Calls pick(token, { pixels, title, why }). `data()`: whose shelf. `text`: of the tray. */
 export function trayShelf(element, { text, data, pick, shown, failed }) {
@@ -27,8 +27,8 @@ export function trayShelf(element, { text, data, pick, shown, failed }) {
     element.dataset.shown = wanted;
     const { from, groups } = answers.get(wanted);
     element.replaceChildren(...groups.filter((group) => group.pictures.length).map((group) => {
-      const [first, ...others] = group.pictures.map(untitled);
-      const same = others.every((one) => one === first); // but for their titles: said once
+      const [first, ...others] = group.pictures.map(sentence);
+      const same = others.every((one) => one === first); // said once
       return h("section", { "data-group": group.key },
         h("h3", {}, fill(text.groups[group.key] ?? group.key, { from })),
         same && first ? h("p", { class: "soft" }, `${first}.`) : null,

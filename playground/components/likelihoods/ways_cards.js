@@ -1,7 +1,7 @@
 /**
  * A way of computing log p(x) in a card (its value, what kind of number that is, how many of its draws count) and as an equation.
  */
-import { fill, h, m, number } from "../lib/dom.js";
+import { brief, fill, h, m, number, within } from "../lib/dom.js";
 import { decimals, reading } from "./converge_plot.js";
 
 const DIMS = 784;
@@ -22,10 +22,10 @@ export function wayCard(way, text) {
     element,
     set(line) {
       const one = line && reading(line, way);
-      value.textContent = one ? `${text.signs[way]} ${number(one.nats, one.error === null ? 1 : decimals(one.error))}` : "–";
-      error.textContent = !one || one.error === null ? "" : `± ${number(one.error, decimals(one.error))}`;
+      value.textContent = one ? `${text.signs[way]} ${within(one.nats, one.error === null ? 1 : decimals(one.error))}` : "–";
+      error.textContent = !one || one.error === null ? "" : `± ${within(one.error, decimals(one.error))}`;
       error.title = one && !one.trusted ? text.untrusted : "";
-      kind.textContent = one ? fill(text.kinds[way], { bits: number(bitsPerDim(one.nats), 3) }) : "";
+      kind.textContent = one ? fill(text.kinds[way], { bits: brief(bitsPerDim(one.nats), 3) }) : "";
       // On an axis of factors, as the draws are: else a handful of thousands could not be seen.
       share.style.width = one ? `${(100 * Math.log(Math.max(1, one.effective))) / Math.log(Math.max(2, line.samples))}%` : "0";
       count.textContent = one ? counted(way, line, one, text) : "";
@@ -69,7 +69,7 @@ export function wayFormula(way, text) {
       piece(...log(), ...of("p", "symbol-p", x()), o(text.signs[way]), ...right[way]()), piece(o("="), value), piece(z(), o("∼"), ...drawn)),
     set(line) {
       draws.textContent = line ? number(line.samples, 0) : "K";
-      value.textContent = line ? number(reading(line, way).nats, 1) : "–";
+      value.textContent = line ? within(reading(line, way).nats, 1) : "–";
     },
   };
 }

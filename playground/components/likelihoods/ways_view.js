@@ -6,7 +6,7 @@
  * Settings: ways (the VAE), draws, seed, data. It opens on a recorded run, ctx.recordings.ways, where that is of the chosen picture.
  */
 import { Refusal, ask, bytes, lines as each } from "../lib/api.js";
-import { colour, fill, h, number } from "../lib/dom.js";
+import { colour, fill, h, number, within } from "../lib/dom.js";
 import { paint } from "../lib/pixels.js";
 import { WAYS, convergePlot, decimals, pngOf, reading } from "./converge_plot.js";
 import { csv } from "./csv.js";
@@ -148,7 +148,7 @@ export function waysView(host, ctx) {
   function saidOfColumn(line) {
     const value = (way) => {
       const { nats, error } = reading(line, way);
-      return `${text.signs[way]} ${error === null ? number(nats, 1) : withError(nats, error)}`;
+      return `${text.signs[way]} ${error === null ? within(nats, 1) : withError(nats, error)}`;
     };
     return fill(text.at, { k: number(line.samples, 0), prior: value("prior"), elbo: value("elbo"), importance: value("importance") });
   }
@@ -158,7 +158,7 @@ export function waysView(host, ctx) {
     const found = compared(line);
     const [prior, , importance] = WAYS.map((way) => reading(line, way));
     const effective = (one) => number(one.effective, one.effective < 100 ? 1 : 0);
-    const numbers = { k: number(line.samples, 0), apart: number(Math.abs(found.apart), 1), error: found.error === null ? "–" : number(found.error, decimals(found.error)), prior: effective(prior), importance: effective(importance) };
+    const numbers = { k: number(line.samples, 0), apart: within(Math.abs(found.apart), 1), error: found.error === null ? "–" : number(found.error, decimals(found.error)), prior: effective(prior), importance: effective(importance) };
     const said = [fill(text.meeting[found.meeting], numbers)];
     if (found.gap_error !== null) said.push(fill(text[found.gap > AGREE * found.gap_error ? "gap_is" : "gap_none"], { gap: withError(found.gap, found.gap_error) }));
     if (!importance.trusted) said.push(fill(text.importance_weak, numbers));
