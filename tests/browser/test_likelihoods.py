@@ -25,7 +25,8 @@ WORDS = text.page("likelihoods")
 VIEWS = list(WORDS["stage"]["views"])
 DONE = """n => {
   const rows = [...document.querySelectorAll('#lk-view-pictures table tbody tr')];
-  return document.querySelector('#lk-view-pictures').dataset.scored === String(n) && rows.length === 2 * n && !document.querySelector('#lk-view-pictures [aria-busy=true]')
+  const { scored } = document.querySelector('#lk-view-pictures').dataset;
+  return scored === String(n) && rows.length === 2 * n && !document.querySelector('#lk-view-pictures [aria-busy=true]')
     && document.querySelector('[data-stage=likelihoods] .badge').dataset.kind === 'live';
 }"""
 
