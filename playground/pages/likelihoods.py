@@ -18,7 +18,7 @@ from playground.likelihood_lesson import RAIL, LikelihoodSettings
 from playground.pages import Page, rail
 
 WORDS = text.page("likelihoods")
-CARD_MODEL, CARD_PICKS = "pixelcnn-mnist", ("r3", "r8", "t.blank", "t.photo")
+CARD_PICKS = ("r3", "r8", "t.blank", "t.photo")
 
 
 def _build(demo: gr.Blocks, inference: Inference) -> None:
@@ -61,15 +61,19 @@ def _build(demo: gr.Blocks, inference: Inference) -> None:
 
 def _card() -> dict[str, object] | None:
     start = recordings.load("likelihoods_start")["mnist"]
-    bits = next(one["bits"] for one in start["scores"]["models"] if one["name"] == CARD_MODEL)
-    rows = [
-        {"title": one["title"], "pixels": one["pixels"], "bits": score}
-        for one, score in zip(start["pictures"], bits, strict=True)
-        if one["pick"] in CARD_PICKS
+    places = [i for i, one in enumerate(start["pictures"]) if one["pick"] in CARD_PICKS]
+    rows = [{key: start["pictures"][i][key] for key in ("title", "pixels")} for i in places]
+    titles = {name: one["title"] for name, one in lesson.models().items()}
+    models = [
+        {"title": titles[one["name"]], "bits": [one["bits"][i] for i in places]}
+        for one in start["scores"]["models"]
+        if one["space"] == "8-bit"
     ]
     return {
         "module": "likelihoods/card.js",
         "rows": rows,
+        "models": models,
+        "under": WORDS["under"],
         "caption": WORDS["caption"],
         "picture_label": WORDS["picture_label"],
     }

@@ -11,13 +11,13 @@ from conftest import Watched
 from playwright.sync_api import expect
 
 from models import zoo
-from playground import recordings
+from playground import recordings, shell
 
 
 def test_each_page_has_a_card_with_a_live_picture_and_its_question(watched: Watched) -> None:
     page = watched.open("/")
     card = page.locator(".cards a")
-    expect(card).to_have_count(4)
+    expect(card).to_have_count(len(shell.PAGES))
     clouds, vae, latents, pixels = (card.nth(index) for index in range(4))
     expect(clouds).to_contain_text("which model is right?")
     expect(vae).to_contain_text("Where do new pictures come from?")
@@ -25,6 +25,8 @@ def test_each_page_has_a_card_with_a_live_picture_and_its_question(watched: Watc
     expect(pixels).to_contain_text("what may come next?")
     expect(vae.locator(".badge")).to_have_text("live")
     expect(clouds.locator(".badge")).to_have_text(re.compile("recorded|live"))
+    under = card.nth(4).locator(".under")
+    expect(under).not_to_have_text(under.inner_text())  # one model after the other
     for index in range(4):  # all move
         first = card.nth(index).locator("canvas").first.evaluate("c => c.toDataURL()")
         page.wait_for_function(
@@ -115,4 +117,4 @@ def test_an_unknown_address_leads_home(watched: Watched) -> None:
     page = watched.open("/nope")
     expect(page.locator("h1")).to_have_text("There is no such page here.")
     page.get_by_role("link").click()
-    expect(page.locator(".cards a")).to_have_count(4)
+    expect(page.locator(".cards a")).to_have_count(len(shell.PAGES))

@@ -5,6 +5,8 @@ The answers here are made up: a picture's grey says what the models think of it 
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -40,7 +42,7 @@ MOUNT = """async ([base, settings, pictures, words, models, recordings, dark]) =
     change: (patch) => { changes.push(patch); outside(patch); },
     pictures: () => tray, chosen: () => tray[settings.at] ?? null,
     fail: (error) => failures.push(error.message), fine: () => (window.fine = true), took() {}, facts: (one) => (said = one),
-    badge: (kind) => badges.push(kind), download() {},
+    badge: (kind) => badges.push(kind), download: (name, blob) => (window.taken = [name, blob]),
   });
   view.show();
 }"""
@@ -312,6 +314,12 @@ def test_bounds_are_called_so_and_make_estimates(watched: Watched) -> None:
     assert (one["model"], one["posterior_kind"]) == ("cvae", "estimate")
     assert (one["bayes_refuses"], one["classifier_refuses"]) == (True, False)
     assert one["log_p_x_given_y"] == pytest.approx(nats_of(LOW + 6, 1))
+    table = page.evaluate("async () => { view.csv('labels'); return [taken[0], await taken[1].text()]; }")
+    assert table[0] == "labels.csv"
+    rows = [row for row in csv.DictReader(io.StringIO(table[1])) if row["picture"] == one["title"]]
+    assert [float(row["log p(x|y) (nats)"]) for row in rows] == pytest.approx(one["log_p_x_given_y"])
+    assert [float(row["p(y|x) by Bayes"]) for row in rows] == pytest.approx(one["posterior"])
+    assert {row["kind of p(y|x)"] for row in rows} == {"estimate"}
 
 
 def test_a_late_answer_is_never_anothers(watched: Watched) -> None:

@@ -11,6 +11,7 @@ import { percent } from "../level_histogram/level_histogram.js";
 import { paint } from "../lib/pixels.js";
 import { formula, oddsSaid } from "./bayes_formula.js";
 import { DIMS, bayesVerdict, classifierVerdict, priorOf } from "./bayes_math.js";
+import { csv } from "./csv.js";
 import { coveragePlot } from "./coverage_plot.js";
 import { labelBoard } from "./label_board.js";
 
@@ -265,21 +266,31 @@ export function labelView(host, ctx) {
     },
     again: () => load(),
     json() {
-      const { data, seed, prior, alpha, threshold } = now();
-      return {
-        data, seed, alpha, threshold,
-        pictures: ctx.pictures().flatMap((picture) => {
-          const found = reading(picture);
-          if (!found) return [];
-          const { classes, model, softmax } = found;
-          const { bayes, classifier } = verdicts(found);
-          return [{
-            title: picture.title, kind: picture.kind, classes, prior: priorOf(prior, classes.length), model: model.name, density: model.kind, method: model.method,
-            log_p_x_given_y: model.byClass, posterior: bayes.shares, posterior_kind: model.kind === "exact" ? "exact" : "estimate",
-            bits_per_dim: model.bits, rank: model.rank, bayes_refuses: bayes.refused, softmax, classifier: found.classifier, classifier_refuses: classifier.refused,
-          }];
-        }),
-      };
+      const { data, seed, alpha, threshold } = now();
+      return { data, seed, alpha, threshold, pictures: whole() };
+    },
+    /** A row for each picture and label. */
+    csv(name) {
+      const { data, seed } = now();
+      const columns = Object.keys(text.csv);
+      const rows = whole().flatMap((one) => one.classes.map((label, y) => ({ ...one, data, seed, label, log_p_x_given_y: one.log_p_x_given_y[y], prior: one.prior[y], posterior: one.posterior[y], softmax: one.softmax[y] })));
+      ctx.download(`${name}.csv`, new Blob([csv(columns.map((key) => text.csv[key]), rows.map((row) => columns.map((key) => row[key])))], { type: "text/csv;charset=utf-8" }));
     },
   };
+
+  /** What both say of each picture that was answered. */
+  function whole() {
+    const { prior } = now();
+    return ctx.pictures().flatMap((picture) => {
+      const found = reading(picture);
+      if (!found) return [];
+      const { classes, model, softmax } = found;
+      const { bayes, classifier } = verdicts(found);
+      return [{
+        title: picture.title, kind: picture.kind, classes, prior: priorOf(prior, classes.length), model: model.name, density: model.kind, method: model.method,
+        log_p_x_given_y: model.byClass, posterior: bayes.shares, posterior_kind: model.kind === "exact" ? "exact" : "estimate",
+        bits_per_dim: model.bits, rank: model.rank, bayes_refuses: bayes.refused, softmax, classifier: found.classifier, classifier_refuses: classifier.refused,
+      }];
+    });
+  }
 }
