@@ -102,11 +102,13 @@ def card(recipe: Recipe, spec: Spec, scores: dict[str, Any]) -> str:
     mutated = f", of each {recipe.mutation:.0%} of the pixels replaced at random" if recipe.mutation else ""
     tags = [spec.kind] + ([] if spec.kind == "classifier" else ["generative-model", "likelihood"])
     trained = f"{training['steps']:,} steps of {recipe.batch_size}{unfinished}, {training['seconds']:.0f} s"
-    if not recipe.steps:
-        trained = "in closed form, no steps"
     rows = "\n".join(_row(one, MEANINGS[key]) for key, one in measured.items())
     beta = f", β = {recipe.beta:g}" if recipe.objective in WEIGHTED else ""
     beta += f", {recipe.draws} draws of z" if recipe.draws > 1 else ""
+    precision = "float32" if recipe.precision == "no" else recipe.precision
+    objective = f"objective `{recipe.objective}`{beta}"
+    if not recipe.steps:
+        trained, objective = "in closed form, no steps", "a closed form"
     return f"""---
 license: mit
 library_name: pytorch
@@ -120,10 +122,10 @@ tags: [{", ".join(tags)}]
 | | |
 | --- | --- |
 | recipe | `python -m models.train {recipe.name}` (`models/recipes.py`) |
-| settings | `{json.dumps(dict(recipe.settings))}`, objective `{recipe.objective}`{beta}, seed {recipe.seed}{averaged} |
+| settings | `{json.dumps(dict(recipe.settings))}`, {objective}, seed {recipe.seed}{averaged} |
 | training data | {TRAINED_ON.get(recipe.data, f"{title}, training images but the last {images.VALIDATION:,}")}{mutated} |
 | trained | {trained} |
-| hardware | {training["hardware"]}, torch {training["torch"]}, {recipe.precision} arithmetic |
+| hardware | {training["hardware"]}, torch {training["torch"]}, {precision} arithmetic |
 | weights | stored in {recipe.storage}; all scores are those of the stored weights |
 
 ## Held-out scores ({title}, {scores["split"]} images)
