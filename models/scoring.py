@@ -24,7 +24,7 @@ from models.classifier import Classifier
 from models.contract import Density, GenerativeModel, HasLatents, LogProb, Noise, PictureModel, Posterior
 from models.data import sprites
 from models.data.images import Images
-from models.measures import disentanglement
+from models.measures import disentanglement, outliers
 from models.measures.likelihood import Score, bits_per_dim, chunks, score, summarise
 from models.pixel_mixture import PixelMixture
 from models.pixelcnn import PixelCNN
@@ -38,8 +38,7 @@ QUANTILES = 101  # of the held-out scores, image by image: 0 %, 1 %, ..., 100 %
 
 def quantiles(nats: Tensor, dims: int) -> list[float]:
     """Of bits per dimension, at equal steps from 0 to 1."""
-    steps = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
-    return [round(float(q), 5) for q in torch.quantile(bits_per_dim(nats, dims), steps)]
+    return [round(float(q), 5) for q in outliers.quantiles(bits_per_dim(nats, dims), QUANTILES)]
 
 
 def of_vae(model: PictureModel, test: Images, recipe: Recipe) -> dict[str, Any]:

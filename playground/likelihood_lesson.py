@@ -13,7 +13,6 @@ from pydantic import Field
 
 from models import zoo
 from models.contract import Density
-from models.data import images
 from playground import text
 from playground.lessons import Settings
 
@@ -186,7 +185,3 @@ def code(settings: LikelihoodSettings) -> dict[str, str]:
         f"print(amortisation.split(model, x, best.posterior, noise={settings.seed}, samples=1_000))\n"
     )
     return {"pictures": pictures, "trap": trap, "label": label, "ways": ways}
-
-
-def data_title(data: str) -> str:
-    return images.TITLES[data]

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 
-from models import adversarial, zoo
+from models import adversarial
 from models.contract import Noise
 from models.data import images, traps
 from playground import likelihood_lesson as lesson
 from playground import text, wire
 from playground.inference import Inference
-from playground.play import reference_pictures
+from playground.play import _card, reference_pictures
 
 WORDS = text.page("likelihoods")["made"]
 OTHER = {"mnist": "fashion", "fashion": "mnist"}
@@ -112,6 +111,11 @@ def _reference(inference: Inference, data: str, c: int) -> tuple[torch.Tensor, s
     return _written(inference, name)[c], name
 
 
+def source(data: str) -> str:
+    """The data set that reference pictures are of; the model that writes them where none is at hand."""
+    return reference_pictures(data)["from"] or WRITER.format(data)
+
+
 def _origin(data: str, by: str | None) -> str:
     """Where a reference picture comes from."""
     if by:
@@ -168,11 +172,6 @@ def _attacked(inference: Inference, data: str, token: str, c: int) -> Made:
         changed=last.changed, label=names[seen], became=names[became], limit=FLIP_LIMIT
     )
     return Made(token, "attack", WORDS["attack_title"].format(name=names[c]), why, last.image[0], by, attack)
-
-
-@cache
-def _card(name: str) -> zoo.Card:
-    return zoo.card(name)
 
 
 def binarised(x: torch.Tensor, seed: int) -> torch.Tensor:

@@ -21,7 +21,7 @@ from playground.faults import BadCall
 from playground.inference import Inference
 from playground.likelihood_scores import labelled, scored
 from playground.likelihood_ways import converging, refining, told
-from playground.play import answered, sentences
+from playground.play import _card, answered, sentences
 
 DIMS = 28 * 28
 MOST = 64  # pictures in one request
@@ -131,7 +131,7 @@ def _digest(x: torch.Tensor) -> bytes:
 def _vae(name: str) -> zoo.Card:
     """The card of a VAE whose likelihood can be computed three ways on a picture of 256 levels."""
     try:
-        card = likelihood_pictures._card(name)
+        card = _card(name)
     except zoo.UnknownCheckpoint as error:
         raise BadCall(str(error), 404) from error
     if card.spec.kind != "vae" or card.spec.classes or card.spec.levels != 256 or card.spec.shape != lesson.SHAPE:
@@ -148,7 +148,7 @@ def chosen(inference: Inference, data: str, tokens: list[str], seed: int) -> Gen
         except likelihood_pictures.NoSuchPicture as error:
             refused.append(str(error))
         yield
-    return {"from": lesson.data_title(data), "pictures": found, "refused": refused}
+    return {"from": likelihood_pictures.source(data), "pictures": found, "refused": refused}
 
 
 def shelved(inference: Inference, data: str) -> Generator[None, None, dict[str, Any]]:
@@ -161,4 +161,4 @@ def shelved(inference: Inference, data: str) -> Generator[None, None, dict[str, 
             group.append({name: made[name] for name in ("pick", "title", "why", "pixels")})
             yield
         groups.append({"key": key, "pictures": group})
-    return {"from": lesson.data_title(data), "groups": groups}
+    return {"from": likelihood_pictures.source(data), "groups": groups}

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from models import zoo
-from models.contract import Density, LogProb
+from models.contract import Density
 from models.data import images
 from models.measures import bayes, outliers
 from models.measures.likelihood import bits_per_dim, share_at_least
@@ -24,6 +24,13 @@ from playground import wire
 from playground.inference import Inference
 from playground.likelihood_pictures import binarised
 
+
+class HasNats(Protocol):
+    @property
+    def nats(self) -> torch.Tensor: ...
+
+
+Said = TypeVar("Said", bound=HasNats)
 LEAST = -1e300  # nats, in place of a logarithm of 0
 DRAWS = 4  # of z for a bound: as many as for the held-out scores that it is compared with
 
@@ -54,12 +61,8 @@ def scored(
 
 
 def _by_class(inference: Inference, card: zoo.Card, x: torch.Tensor, seed: int) -> bayes.ByClass:
-    """log p(x|y) of every class; in float64 where float32 cannot hold them, and never below `LEAST`."""
-    for dtype in dict.fromkeys([precision(card), None]):
-        model: Any = inference.model(card.name, dtype)
-        each = bayes.by_class(model, x, noise=seed, **method_of(card))
-        if each.nats.isfinite().all():
-            return each
+    """log p(x|y) of every class, and never below `LEAST`."""
+    _, each = asked(inference, card, lambda model: bayes.by_class(model, x, noise=seed, **method_of(card)))
     return replace(each, nats=each.nats.nan_to_num(nan=LEAST, neginf=LEAST))
 
 
@@ -75,16 +78,22 @@ def precision(card: zoo.Card) -> torch.dtype | None:
     return torch.float32 if card.spec.kind in ("vae", "pixelcnn", "ppca") else None
 
 
+def asked(inference: Inference, card: zoo.Card, ask: Callable[[Any], Said], *, double: bool = False) -> tuple[Any, Said]:
+    """The model that was asked, and its answer. Far from all that it knows, a network's widths leave float32: then, and with
+    `double`, it is asked in float64.
+    """
+    model: Any = inference.model(card.name, None if double else precision(card))
+    with torch.inference_mode():
+        said = ask(model)
+        if not double and not said.nats.isfinite().all():
+            model = inference.model(card.name)
+            said = ask(model)
+    return model, said
+
+
 def surprise(inference: Inference, card: zoo.Card, x: torch.Tensor, seed: int, *, double: bool = False) -> dict[str, Any]:
     """One model's surprise at pictures of its own space."""
-    found: LogProb | None = None
-    for dtype in [None] if double else dict.fromkeys([precision(card), None]):
-        model: Any = inference.model(card.name, dtype)
-        with torch.inference_mode():
-            found = model.log_prob(x, noise=seed, **method_of(card))
-        if found.nats.isfinite().all():
-            break  # far from all that it knows, a network's widths leave float32
-    assert found is not None
+    _, found = asked(inference, card, lambda model: model.log_prob(x, noise=seed, **method_of(card)), double=double)
     nats = found.nats.double().nan_to_num(nan=-torch.inf)
     bits = bits_per_dim(nats, card.spec.dims)
     error = None if found.standard_error is None else found.standard_error.double() / (math.log(2) * card.spec.dims)

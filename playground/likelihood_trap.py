@@ -85,14 +85,14 @@ def compared(digits: Mapping[str, Tensor], clothes: Mapping[str, Tensor]) -> dic
 def live(inference: Inference, name: str, n: int, seed: int) -> Generator[None, None, dict[str, Any]]:
     """The comparison with `n` digits and, where Fashion-MNIST is at hand, `n` clothes, chosen by the seed."""
     started = time.perf_counter()
+    raw = stored()
+    if name not in raw:
+        raise BadCall(f"{name} has no recorded scores to calibrate on: run `python -m playground.likelihood_record`.")
     behind = lesson.background("fashion")
     digits_from = _first_there("mnist", "digits")
     assert digits_from is not None  # the digits of scikit-learn always are
     digits = _some(digits_from.pixels, n, seed)
     computed = yield from _surprises(inference, name, behind, digits, seed)
-    raw = stored()
-    if name not in raw:
-        raise BadCall(f"{name} has no recorded scores to calibrate on: run `python -m playground.likelihood_record`.")
     calibration = raw[name][:HALF].double()
     clothes_from = _first_there("fashion")
     if clothes_from is None:

@@ -19,7 +19,7 @@ from starlette.responses import StreamingResponse
 from models import zoo
 from models.measures import amortisation, three_ways
 from playground.inference import Inference
-from playground.likelihood_scores import precision
+from playground.likelihood_scores import asked
 
 REFINED_SAMPLES = 400  # of the refined gap's log p(x)
 REFINE_STEPS = 60
@@ -35,10 +35,7 @@ def converging(
 ) -> Generator[None, None, None]:
     """The three ways as they converge: told at about `LINES` numbers of draws, at equal steps of their logarithm."""
     started = time.perf_counter()
-    model: Any = inference.model(card.name, precision(card))
-    with torch.inference_mode():
-        if not model.log_prob(x, noise=seed).nats.isfinite().all():  # float32 does not hold them
-            model = inference.model(card.name)
+    model, _ = asked(inference, card, lambda one: one.log_prob(x, noise=seed))
     round_numbers = {one for one in ROUND if one < samples}
     marks = iter(sorted({round(samples ** (i / (LINES - 1))) for i in range(LINES)} | round_numbers))
     mark = next(marks)
